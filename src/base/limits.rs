@@ -1,0 +1,100 @@
+//! Every bound of a hub and its sessions, with its default and its reason.
+//!
+//! A bound is a plain number here. What checks that they make sense together is the
+//! configuration; what holds them is the part that each names.
+
+/// What happens to data that does not fit into the outbox of a session that is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SlowConsumerPolicy {
+    /// The session ends with [`Reason::SlowConsumer`](super::disconnect::Reason::SlowConsumer):
+    /// whoever stays connected has missed nothing.
+    #[default]
+    Disconnect,
+    /// The new data is dropped and counted; what is queued stays. The session stays connected
+    /// and misses messages without being told.
+    DropNewest,
+}
+
+/// The bounds of a hub.
+#[derive(Clone, Debug)]
+pub struct HubLimits {
+    /// Workers of the fan-out. Default: the runtime's worker threads. Memory: about 300 KiB a lane.
+    pub lanes: usize,
+    /// Sessions at once, default 1,000,000. Memory: about 1.5 KiB for an idle one.
+    pub sessions_max: usize,
+    /// Channels at once, default 1,000,000. Memory: about 1 KiB for one that was published to.
+    pub channels_max: usize,
+    /// Subscriptions of one session, default 128. Memory: 40 bytes each.
+    pub subscriptions_per_session_max: usize,
+    /// Publications of one channel that are accepted and not yet written by every lane,
+    /// default 1,024. Beyond it publishers are told that the hub is overloaded.
+    pub publications_pending_max: usize,
+    /// Bytes of all such publications, default 64 MiB, payload and bookkeeping. This is the most
+    /// that publishers can make the hub hold, besides the outboxes.
+    pub publication_bytes_pending_max: usize,
+    /// Bytes queued for one session that is behind, default 256 KiB. Memory: what is queued is
+    /// shared between sessions; in the worst case `sessions × this`.
+    pub outbox_bytes_max: usize,
+    /// Messages queued for one session that is behind, default 1,024. Memory: 48 bytes each.
+    pub outbox_frames_max: usize,
+    /// How old the oldest queued message may get before the session is a slow consumer whatever
+    /// its policy, in milliseconds, default 5,000.
+    pub outbox_age_max_ms: u64,
+    /// What happens when data does not fit, default `Disconnect`.
+    pub slow_consumer_policy: SlowConsumerPolicy,
+    /// How long a session may take to answer our close, in milliseconds, default 5,000.
+    pub close_timeout_ms: u64,
+    /// Silence after which a session is pinged, in milliseconds, default 25,000.
+    pub ping_interval_ms: u64,
+    /// How long it may take to answer, in milliseconds, default 10,000.
+    pub pong_timeout_ms: u64,
+    /// How long a started frame may take to arrive, in milliseconds, default 10,000.
+    pub frame_timeout_ms: u64,
+    /// Writes of one lane before it yields, default 256: about a millisecond's worth at 3.3 µs a
+    /// write. Fewer cost an `epoll_wait` more often, more delay the small channels.
+    pub writes_per_turn: usize,
+    /// Bytes joined into one write of a pass, default 256 KiB. Memory: this, per lane and wire
+    /// format, while a pass runs.
+    pub pass_bytes_max: usize,
+}
+
+impl Default for HubLimits {
+    fn default() -> Self {
+        Self {
+            lanes: 1,
+            sessions_max: 1_000_000,
+            channels_max: 1_000_000,
+            subscriptions_per_session_max: 128,
+            publications_pending_max: 1_024,
+            publication_bytes_pending_max: 64 << 20,
+            outbox_bytes_max: 256 << 10,
+            outbox_frames_max: 1_024,
+            outbox_age_max_ms: 5_000,
+            slow_consumer_policy: SlowConsumerPolicy::Disconnect,
+            close_timeout_ms: 5_000,
+            ping_interval_ms: 25_000,
+            pong_timeout_ms: 10_000,
+            frame_timeout_ms: 10_000,
+            writes_per_turn: 256,
+            pass_bytes_max: 256 << 10,
+        }
+    }
+}
+
+/// The bounds of what one peer may send.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageLimits {
+    /// Bytes of one message, summed over its fragments, default 64 KiB.
+    pub message_bytes_max: usize,
+    /// Fragments of one message, default 64.
+    pub fragments_max: usize,
+    /// Control frames in ten seconds, default 20.
+    pub control_frames_per_10s_max: u32,
+}
+
+impl Default for MessageLimits {
+    fn default() -> Self {
+        Self { message_bytes_max: 64 << 10, fragments_max: 64, control_frames_per_10s_max: 20 }
+    }
+}

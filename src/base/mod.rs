@@ -1,0 +1,10 @@
+//! Floor 0: words that every other part uses, and that use none of them.
+
+pub mod access;
+pub mod clock;
+pub mod counters;
+pub mod disconnect;
+pub mod ids;
+pub mod limits;
+pub mod message;
+pub mod sync;

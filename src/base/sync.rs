@@ -1,0 +1,64 @@
+//! The shim between the real primitives and the model checker's.
+//!
+//! Under `--cfg fanfare_loom` the modules that import from here run on loom's atomics and locks.
+//! loom cannot see inside crossbeam, arc-swap or parking_lot; there the shim puts the simplest
+//! stand-in with the same contract, so that the protocol *around* those structures is what is
+//! checked. The flag is our own because tokio drops its network module under the bare `loom` flag.
+
+#[cfg(not(fanfare_loom))]
+mod real {
+    pub use crossbeam_queue::SegQueue as Queue;
+    pub use parking_lot::Mutex;
+    pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+}
+#[cfg(not(fanfare_loom))]
+pub use real::*;
+
+#[cfg(fanfare_loom)]
+mod model {
+    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+    /// Stand-in for `parking_lot::Mutex`: loom's lock without its poison.
+    #[derive(Debug, Default)]
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        /// A lock around `value`.
+        pub fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        /// Waits for the lock.
+        pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+
+        /// The lock if nobody has it.
+        pub fn try_lock(&self) -> Option<loom::sync::MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
+    }
+
+    /// Stand-in for crossbeam's `SegQueue`: a list under loom's lock.
+    #[derive(Debug)]
+    pub struct Queue<T>(Mutex<std::collections::VecDeque<T>>);
+
+    impl<T> Queue<T> {
+        /// An empty queue.
+        pub fn new() -> Self {
+            Self(Mutex::new(std::collections::VecDeque::new()))
+        }
+
+        /// Appends.
+        pub fn push(&self, value: T) {
+            self.0.lock().push_back(value);
+        }
+
+        /// Takes the oldest.
+        pub fn pop(&self) -> Option<T> {
+            self.0.lock().pop_front()
+        }
+    }
+}
+#[cfg(fanfare_loom)]
+pub use model::*;

@@ -10,6 +10,9 @@ mod real {
     pub use crossbeam_queue::SegQueue as Queue;
     pub use parking_lot::Mutex;
     pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+    /// A place for a shared value that is replaced whole: arc-swap.
+    pub type Swap<T> = arc_swap::ArcSwap<T>;
 }
 #[cfg(not(fanfare_loom))]
 pub use real::*;
@@ -36,6 +39,27 @@ mod model {
         /// The lock if nobody has it.
         pub fn try_lock(&self) -> Option<loom::sync::MutexGuard<'_, T>> {
             self.0.try_lock().ok()
+        }
+    }
+
+    /// Stand-in for `arc_swap::ArcSwap`: an `Arc` under loom's lock.
+    #[derive(Debug)]
+    pub struct Swap<T>(Mutex<std::sync::Arc<T>>);
+
+    impl<T> Swap<T> {
+        /// Holding `value`.
+        pub fn new(value: std::sync::Arc<T>) -> Self {
+            Self(Mutex::new(value))
+        }
+
+        /// The value now.
+        pub fn load_full(&self) -> std::sync::Arc<T> {
+            self.0.lock().clone()
+        }
+
+        /// Replaces it.
+        pub fn store(&self, value: std::sync::Arc<T>) {
+            *self.0.lock() = value;
         }
     }
 

@@ -1,1 +1,85 @@
-//! (being built)
+//! Floor 3: the hub: sessions, channels, and the way of a publication between them.
+//!
+//! Read in this order to follow a publication: [`Hub::publish`] here, [`mailbox`], [`channel`],
+//! [`roster`], [`lane`], [`turn`], [`pass`], [`deliver`], then [`crate::outbox`].
+//!
+//! Invariants: no protocol but through [`WireFormat`](crate::protocol::WireFormat); no clock but the
+//! coarse one that the ticker sets; no queue without a bound; no lock held across a delivery.
+
+mod builder;
+pub(crate) mod channel;
+mod deliver;
+mod directory;
+mod drain;
+mod errors;
+mod flow;
+mod lane;
+mod mailbox;
+mod members;
+mod pass;
+mod prepared;
+mod publish;
+mod registry;
+mod roster;
+pub(crate) mod session;
+mod shared;
+mod sweep;
+mod turn;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+pub use builder::HubBuilder;
+pub use drain::{DrainOptions, DrainReport};
+pub use errors::{OpenError, PublishError, SubscribeError};
+pub use members::{ChannelInfo, SessionInfo};
+pub use publish::{PublishOptions, Published};
+pub use session::SessionOptions;
+
+use crate::base::counters::Counters;
+use crate::base::ids::SessionIds;
+use crate::base::limits::HubLimits;
+use registry::Registry;
+use shared::Shared;
+
+/// The state of one node: sessions, channels, and the fan-out between them.
+///
+/// Cheap to clone; all clones are the same hub. When the last one and the last session are gone its
+/// tasks end.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    registry: Registry,
+    ids: SessionIds,
+    is_draining: AtomicBool,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for lane in &self.shared.lanes {
+            lane.post(lane::Item::Stop);
+        }
+    }
+}
+
+impl Hub {
+    /// A builder with the default bounds.
+    pub fn builder() -> HubBuilder {
+        HubBuilder::new()
+    }
+
+    /// What the hub counts.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.shared.counters
+    }
+
+    /// The bounds it was built with.
+    pub fn limits(&self) -> &HubLimits {
+        &self.inner.shared.limits
+    }
+}

@@ -1,1 +1,18 @@
-//! (being built)
+//! The outbox: what one session still has to get, bounded, and the way out of it.
+//!
+//! An idle session has none of it: no queue, no writer, no buffer. [`queue`] is the bounded queue as
+//! a plain value, [`state`] shares it between a lane and a writer, [`socket`] is where both write,
+//! [`writer`] empties a queue into a socket and ends.
+//!
+//! Invariant: nothing here knows channels, protocols or time; frames are bytes and `now` is an
+//! argument.
+
+pub(crate) mod queue;
+pub(crate) mod socket;
+pub(crate) mod state;
+pub(crate) mod writer;
+
+pub use socket::{Duplex, Socket};
+
+#[cfg(all(test, fanfare_loom))]
+mod loom_tests;

@@ -1,1 +1,8 @@
-//! (being built)
+//! Floor 2: what goes over the wire, as pure bytes ⇄ values.
+//!
+//! Invariant: nothing here knows the hub, a socket or a clock.
+
+pub mod json;
+pub mod publication;
+
+pub use publication::{Publication, Target, WireFormat};

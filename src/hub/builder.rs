@@ -1,0 +1,134 @@
+//! How a hub is made, and the ticker that drives its clock.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_queue::SegQueue;
+use tokio::runtime::Handle;
+
+use super::directory::Directory;
+use super::flow::Flow;
+use super::lane::{Inbox, Item, Lane};
+use super::registry::Registry;
+use super::shared::Shared;
+use super::sweep::TICK_MS;
+use super::{Hub, Inner};
+use crate::base::clock::Clock;
+use crate::base::counters::Counters;
+use crate::base::ids::SessionIds;
+use crate::base::limits::{HubLimits, SlowConsumerPolicy};
+
+/// Makes a [`Hub`]. Every bound has a default; see [`HubLimits`] for units and memory.
+#[derive(Clone, Debug)]
+pub struct HubBuilder {
+    limits: HubLimits,
+    is_lanes_set: bool,
+}
+
+/// One setter per bound, with the documentation of the bound.
+macro_rules! setters {
+    ($($field:ident: $kind:ty),* $(,)?) => {$(
+        #[doc = concat!("Sets [`HubLimits::", stringify!($field), "`].")]
+        #[must_use]
+        pub fn $field(mut self, $field: $kind) -> Self {
+            self.limits.$field = $field;
+            self
+        }
+    )*};
+}
+
+impl HubBuilder {
+    pub(super) fn new() -> Self {
+        Self { limits: HubLimits::default(), is_lanes_set: false }
+    }
+
+    /// Takes all bounds at once, lanes included.
+    #[must_use]
+    pub fn limits(mut self, limits: HubLimits) -> Self {
+        self.limits = limits;
+        self.is_lanes_set = true;
+        self
+    }
+
+    /// Sets [`HubLimits::lanes`]; without it there are as many as the runtime has worker threads.
+    #[must_use]
+    pub fn lanes(mut self, lanes: usize) -> Self {
+        self.limits.lanes = lanes;
+        self.is_lanes_set = true;
+        self
+    }
+
+    setters! {
+        sessions_max: usize,
+        channels_max: usize,
+        subscriptions_per_session_max: usize,
+        publications_pending_max: usize,
+        publication_bytes_pending_max: usize,
+        outbox_bytes_max: usize,
+        outbox_frames_max: usize,
+        outbox_age_max_ms: u64,
+        slow_consumer_policy: SlowConsumerPolicy,
+        close_timeout_ms: u64,
+        ping_interval_ms: u64,
+        pong_timeout_ms: u64,
+        frame_timeout_ms: u64,
+        writes_per_turn: usize,
+        pass_bytes_max: usize,
+    }
+
+    /// Starts the lanes and the ticker on the current tokio runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn build(mut self) -> Hub {
+        let runtime = Handle::current();
+        if !self.is_lanes_set {
+            self.limits.lanes = runtime.metrics().num_workers();
+        }
+        // A lane's index is 16 bits wide; a turn without a write would never end.
+        self.limits.lanes = self.limits.lanes.clamp(1, 1_024);
+        self.limits.writes_per_turn = self.limits.writes_per_turn.max(1);
+        let counters = Arc::new(Counters::new(self.limits.lanes));
+        let shared = Arc::new(Shared {
+            lanes: (0..self.limits.lanes).map(|_| Inbox::new()).collect(),
+            directory: Directory::new(),
+            stale: SegQueue::new(),
+            flow: Flow::new(self.limits.publication_bytes_pending_max, counters.clone()),
+            counters,
+            clock: Arc::new(Clock::new(1, unix_s())),
+            limits: self.limits,
+        });
+        for index in 0..shared.lanes.len() {
+            runtime.spawn(Lane::new(index, shared.clone()).run());
+        }
+        let inner = Arc::new(Inner {
+            shared,
+            registry: Registry::default(),
+            ids: SessionIds::new(),
+            is_draining: Default::default(),
+        });
+        runtime.spawn(tick(Arc::downgrade(&inner)));
+        Hub { inner }
+    }
+}
+
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Ticks the clock, the sweeps and the tidying until the hub is gone.
+async fn tick(inner: Weak<Inner>) {
+    let began = Instant::now();
+    let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(inner) = inner.upgrade() else { return };
+        let shared = &inner.shared;
+        shared.clock.set(began.elapsed().as_millis() as u64 + 1, unix_s());
+        for lane in &shared.lanes {
+            lane.post(Item::Sweep);
+        }
+        shared.tidy();
+    }
+}

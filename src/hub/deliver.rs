@@ -1,0 +1,264 @@
+//! One session gets something: directly if its outbox is idle, into the outbox otherwise.
+//!
+//! This is where a delivery is paid for: one load, one write. Everything else here happens only for
+//! a session that is behind or ends.
+
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::pass::Batch;
+use super::prepared::Prepared;
+use super::session::Session;
+use super::shared::Shared;
+use crate::base::disconnect::{Disconnect, Reason};
+use crate::frame;
+use crate::outbox::queue::Bounds;
+use crate::outbox::state::{Closing, Offered, State};
+use crate::outbox::writer::{self, End};
+
+/// Publications of one batch that one session is to get.
+#[derive(Debug)]
+pub(crate) struct Piece<'a> {
+    pub(crate) batch: &'a Batch,
+    pub(crate) range: Range<usize>,
+}
+
+/// What a lane needs to deliver, and what it counts. The counts go to the shared counters once a turn.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    index: usize,
+    shared: Arc<Shared>,
+    bounds: Bounds,
+    tally: Tally,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    deliveries: u64,
+    bytes: u64,
+    writes: u64,
+    blocked: u64,
+    dropped: u64,
+}
+
+impl Delivery {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+        Self { index, bounds: shared.outbox_bounds(), shared, tally: Tally::default() }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Publications of a channel, most often one piece.
+    #[inline]
+    pub(crate) fn publications(&mut self, session: &Arc<Session>, pieces: &[Piece<'_>]) {
+        match session.outbox.state() {
+            State::Idle => self.write(session, pieces),
+            State::Parked => self.offer(session, pieces),
+            State::Closing | State::Closed => {}
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, session: &Arc<Session>, pieces: &[Piece<'_>]) {
+        let Some(socket) = session.socket() else { return };
+        let (len, written) = match pieces {
+            [piece] => {
+                let bytes = piece.batch.bytes(session.format, &piece.range);
+                (bytes.len(), socket.try_write(bytes))
+            }
+            pieces => {
+                let slices: Vec<IoSlice<'_>> = pieces
+                    .iter()
+                    .map(|piece| IoSlice::new(piece.batch.bytes(session.format, &piece.range)))
+                    .collect();
+                (slices.iter().map(|slice| slice.len()).sum(), socket.try_write_vectored(&slices))
+            }
+        };
+        self.tally.writes += 1;
+        match written {
+            Ok(written) if written == len => {
+                self.tally.deliveries += pieces.iter().map(|p| p.range.len() as u64).sum::<u64>();
+                self.tally.bytes += len as u64;
+            }
+            Ok(written) => self.park(session, pieces, written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.park(session, pieces, 0);
+            }
+            Err(_) => broken(session),
+        }
+    }
+
+    /// The socket took only `written` bytes: the rest waits in the outbox, and a writer begins.
+    fn park(&mut self, session: &Arc<Session>, pieces: &[Piece<'_>], written: usize) {
+        self.tally.blocked += 1;
+        let mut frames = frames(session, pieces);
+        let count = pieces.iter().map(|piece| piece.range.len()).sum();
+        let mut skip = written;
+        let mut remainder = None;
+        let mut left = count;
+        for frame in frames.by_ref() {
+            left -= 1;
+            if skip < frame.len() {
+                remainder = Some(frame.slice(skip..));
+                break;
+            }
+            skip -= frame.len();
+        }
+        self.tally.bytes += written as u64;
+        // `written` was less than all, so there is a frame that is not through: the remainder. One
+        // that was not begun is subject to the bounds like the others; it still goes first.
+        let offered = if skip == 0
+            && let Some(whole) = remainder.take()
+        {
+            left += 1;
+            let frames = std::iter::once(whole).chain(frames.cloned());
+            session.outbox.park(None, frames, &self.bounds, self.shared.clock.now_ms())
+        } else {
+            let now_ms = self.shared.clock.now_ms();
+            session.outbox.park(remainder, frames.cloned(), &self.bounds, now_ms)
+        };
+        self.tally.deliveries += (count - left) as u64;
+        if matches!(offered, Offered::Taken { .. }) {
+            start_writer(session, &self.shared);
+        }
+        self.settle(session, offered, left);
+    }
+
+    fn offer(&mut self, session: &Arc<Session>, pieces: &[Piece<'_>]) {
+        let now_ms = self.shared.clock.now_ms();
+        let frames = frames(session, pieces).cloned();
+        match session.outbox.offer(frames, &self.bounds, now_ms) {
+            Offered::Idle => self.write(session, pieces),
+            offered => {
+                let count = pieces.iter().map(|piece| piece.range.len()).sum();
+                self.settle(session, offered, count);
+            }
+        }
+    }
+
+    /// Counts what became of `count` frames, and ends a session that is too far behind.
+    fn settle(&mut self, session: &Arc<Session>, offered: Offered, count: usize) {
+        if let Offered::Taken { dropped, overflow } = offered {
+            self.tally.deliveries += (count - dropped) as u64;
+            self.tally.dropped += dropped as u64;
+            if overflow {
+                self.close(session, &Disconnect::new(Reason::SlowConsumer), true);
+            }
+        }
+    }
+
+    /// A message to this session alone.
+    pub(crate) fn push(&mut self, session: &Arc<Session>, prepared: &Arc<Prepared>) {
+        let batch = Batch::of_one(prepared.clone(), session.format);
+        self.publications(session, &[Piece { batch: &batch, range: 0..1 }]);
+    }
+
+    /// A control frame or a reply: ahead of queued data.
+    pub(crate) fn control(&mut self, session: &Arc<Session>, frame: Bytes) {
+        let offered = match session.outbox.state() {
+            State::Idle => Offered::Idle,
+            State::Parked => session.outbox.offer_control(frame.clone()),
+            State::Closing | State::Closed => Offered::Closed,
+        };
+        match offered {
+            Offered::Idle => self.write_control(session, frame),
+            Offered::Taken { overflow: true, .. } => {
+                self.close(session, &Disconnect::new(Reason::SlowConsumer), true);
+            }
+            Offered::Taken { .. } | Offered::Closed => {}
+        }
+    }
+
+    fn write_control(&mut self, session: &Arc<Session>, frame: Bytes) {
+        let Some(socket) = session.socket() else { return };
+        let rest = match socket.try_write(&frame) {
+            Ok(written) if written == frame.len() => return,
+            Ok(written) => frame.slice(written..),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => frame,
+            Err(_) => return broken(session),
+        };
+        let now_ms = self.shared.clock.now_ms();
+        let offered = session.outbox.park(Some(rest), std::iter::empty(), &self.bounds, now_ms);
+        if matches!(offered, Offered::Taken { .. }) {
+            start_writer(session, &self.shared);
+        }
+    }
+
+    /// Begins to end a session: its last frame is the close.
+    pub(crate) fn close(&mut self, session: &Arc<Session>, disconnect: &Disconnect, discard: bool) {
+        let close = frame::encode_close(disconnect.code(), disconnect.text());
+        let closing = session.outbox.begin_close(close, discard);
+        if closing != Closing::Already {
+            session.note_end(disconnect.reason());
+            let now_ms = self.shared.clock.now_ms().max(1);
+            session.closing_ms.store(now_ms, std::sync::atomic::Ordering::Relaxed);
+        }
+        match closing {
+            Closing::Write(close) => self.write_close(session, close),
+            Closing::Queued { dropped } => self.tally.dropped += dropped as u64,
+            Closing::Already => {}
+        }
+    }
+
+    fn write_close(&mut self, session: &Arc<Session>, close: Bytes) {
+        let Some(socket) = session.socket() else { return };
+        let rest = match socket.try_write(&close) {
+            Ok(written) if written == close.len() => return session.close_written(),
+            Ok(written) => close.slice(written..),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => close,
+            Err(_) => return broken(session),
+        };
+        if session.outbox.park_close(rest) {
+            start_writer(session, &self.shared);
+        }
+    }
+
+    /// Adds the turn's counts to the shared ones.
+    pub(crate) fn publish_tally(&mut self) {
+        let tally = std::mem::take(&mut self.tally);
+        let counters = &self.shared.counters.lanes()[self.index];
+        for (counter, n) in [
+            (&counters.deliveries, tally.deliveries),
+            (&counters.delivery_bytes, tally.bytes),
+            (&counters.writes, tally.writes),
+            (&counters.writes_blocked, tally.blocked),
+            (&counters.dropped, tally.dropped),
+        ] {
+            if n > 0 {
+                counter.add(n);
+            }
+        }
+    }
+}
+
+fn frames<'a>(session: &'a Session, pieces: &'a [Piece<'a>]) -> impl Iterator<Item = &'a Bytes> {
+    pieces.iter().flat_map(|piece| piece.batch.frames(session.format, &piece.range))
+}
+
+/// The socket does not take anything any more: the reader will see it too and take the session down.
+fn broken(session: &Arc<Session>) {
+    session.note_end(Reason::ClientClosed);
+    session.kill();
+}
+
+/// Starts the writer of a session whose outbox has just got a queue.
+pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
+    let (session, counters) = (session.clone(), shared.counters.clone());
+    counters.writers.add(1);
+    counters.writers_started.add(1);
+    tokio::spawn(async move {
+        if let Some(socket) = session.socket() {
+            match writer::run(&session.outbox, socket).await {
+                End::Idle | End::Closed => {}
+                End::CloseWritten => session.close_written(),
+                End::Broken(_) => broken(&session),
+            }
+        }
+        counters.writers.add(-1);
+    });
+}

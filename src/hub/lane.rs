@@ -1,0 +1,242 @@
+//! A lane: a worker of the fan-out. Every session belongs to one.
+//!
+//! A lane takes what was posted to it, serves the channels that have something pending in turn, and
+//! yields. It is the only one that writes to a session whose outbox is idle.
+//!
+//! # State
+//! All of it is the lane's own; only the [`Inbox`] is shared.
+//!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | `inbox.mailbox` | anybody | lane | see [`Mailbox`] | |
+//! | `inbox.waker` | anybody wakes | lane registers | `AtomicWaker` | register, then look again |
+//!
+//! # Races considered
+//! - *A post between the lane's last look and its sleep*: the lane registers its waker and then
+//!   looks again; the poster counts its letter and then wakes. One of them sees the other.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+
+use super::channel::Channel;
+use super::deliver::Delivery;
+use super::mailbox::{Duty, Mailbox};
+use super::pass::Work;
+use super::prepared::Prepared;
+use super::roster::LetterNumber;
+use super::session::Session;
+use super::shared::Shared;
+use crate::base::disconnect::{Disconnect, Reason};
+use crate::outbox::state::State;
+
+/// Items that a lane takes before it serves its channels: a bound on what joins one turn.
+const ITEMS_PER_INTAKE: usize = 4_096;
+
+/// Sessions closed in one turn when all of them are.
+const CLOSES_PER_TURN: usize = 256;
+
+/// What a lane is told.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// To all members that the lane has of the channel.
+    Publication { channel: Arc<Channel>, prepared: Arc<Prepared>, number: LetterNumber },
+    /// To one member, in order with the channel's publications. With `is_last` none may follow it.
+    Reply { channel: Arc<Channel>, session: Arc<Session>, frame: Bytes, is_last: bool },
+    /// To one session, outside of any channel.
+    Push { session: Arc<Session>, prepared: Arc<Prepared> },
+    /// A control frame or a reply, ahead of queued data.
+    Control { session: Arc<Session>, frame: Bytes },
+    /// The same, and its reader waits for it to be taken.
+    CountedReply { session: Arc<Session>, frame: Bytes },
+    /// End a session; with `discard` what is queued for it is dropped.
+    Close { session: Arc<Session>, disconnect: Box<Disconnect>, discard: bool },
+    /// A session is here.
+    Attach(Arc<Session>),
+    /// A session is gone.
+    Detach(Arc<Session>),
+    /// Go on draining a channel.
+    Drain(Arc<Channel>, Duty),
+    /// Look after the sessions.
+    Sweep,
+    /// Close all sessions.
+    CloseAll(Reason),
+    /// End all sessions at once.
+    KillAll,
+    /// The hub is gone.
+    Stop,
+}
+
+/// Where a lane is told something.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    mailbox: Mailbox<Item>,
+    waker: AtomicWaker,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> Self {
+        Self { mailbox: Mailbox::new(), waker: AtomicWaker::new() }
+    }
+
+    /// Tells the lane, and wakes it if it had nothing to do.
+    pub(crate) fn post(&self, item: Item) {
+        if self.mailbox.post(item).is_some() {
+            self.waker.wake();
+        }
+    }
+
+    /// Items that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.mailbox.len()
+    }
+
+    async fn wait(&self) {
+        poll_fn(|cx| {
+            if self.mailbox.len() > 0 {
+                return Poll::Ready(());
+            }
+            self.waker.register(cx.waker());
+            if self.mailbox.len() > 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
+    duty: Option<Duty>,
+    /// What is pending, by channel; only while it is.
+    pub(super) works: HashMap<usize, Work>,
+    /// Whose turn it is.
+    pub(super) ring: VecDeque<usize>,
+    pub(super) sessions: Vec<Arc<Session>>,
+    /// Where the next sweep goes on.
+    pub(super) sweep_at: usize,
+    closing_all: Option<(Reason, usize)>,
+    pub(super) delivery: Delivery,
+    is_stopped: bool,
+}
+
+impl Lane {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
+        Self {
+            index,
+            delivery: Delivery::new(index, shared.clone()),
+            shared,
+            duty: None,
+            works: HashMap::new(),
+            ring: VecDeque::new(),
+            sessions: Vec::new(),
+            sweep_at: 0,
+            closing_all: None,
+            is_stopped: false,
+        }
+    }
+
+    /// Runs until the hub is gone.
+    pub(crate) async fn run(mut self) {
+        while !self.is_stopped {
+            let may_have_more = self.intake();
+            self.turn();
+            self.close_some();
+            self.delivery.publish_tally();
+            if may_have_more || !self.ring.is_empty() || self.closing_all.is_some() {
+                // The driver gets to poll, so that sockets become readable and writable again.
+                tokio::task::yield_now().await;
+            } else {
+                self.shared.lanes[self.index].wait().await;
+            }
+        }
+    }
+
+    /// Takes what was posted. Returns whether there may be more.
+    fn intake(&mut self) -> bool {
+        let shared = self.shared.clone();
+        let mailbox = &shared.lanes[self.index].mailbox;
+        let Some(mut duty) = self.duty.take().or_else(|| mailbox.claim()) else { return false };
+        for _ in 0..ITEMS_PER_INTAKE {
+            match mailbox.take(&mut duty) {
+                Some(item) => self.handle(item),
+                None => return false,
+            }
+        }
+        self.duty = Some(duty);
+        true
+    }
+
+    fn handle(&mut self, item: Item) {
+        match item {
+            Item::Publication { channel, prepared, number } => {
+                self.work_of(channel).push_publication(prepared, number);
+            }
+            Item::Reply { channel, session, frame, is_last } => {
+                self.work_of(channel).push_reply(session, frame, is_last);
+            }
+            Item::Push { session, prepared } => self.delivery.push(&session, &prepared),
+            Item::Control { session, frame } => self.delivery.control(&session, frame),
+            Item::CountedReply { session, frame } => {
+                self.delivery.control(&session, frame);
+                session.reply_taken();
+            }
+            Item::Close { session, disconnect, discard } => {
+                self.delivery.close(&session, &disconnect, discard);
+            }
+            Item::Attach(session) => self.attach(session),
+            Item::Detach(session) => self.detach(&session),
+            Item::Drain(channel, duty) => channel.drain(duty, &self.shared),
+            Item::Sweep => self.sweep(),
+            Item::CloseAll(reason) => self.closing_all = Some((reason, 0)),
+            Item::KillAll => self.sessions.iter().for_each(|session| session.kill()),
+            Item::Stop => self.is_stopped = true,
+        }
+    }
+
+    fn work_of(&mut self, channel: Arc<Channel>) -> &mut Work {
+        let key = Arc::as_ptr(&channel) as usize;
+        self.works.entry(key).or_insert_with(|| {
+            self.ring.push_back(key);
+            Work::new(channel)
+        })
+    }
+
+    fn attach(&mut self, session: Arc<Session>) {
+        // Relaxed: the slot is the lane's own.
+        session.slot.store(self.sessions.len() as u32, std::sync::atomic::Ordering::Relaxed);
+        self.sessions.push(session);
+    }
+
+    fn detach(&mut self, session: &Arc<Session>) {
+        let slot = session.slot.load(std::sync::atomic::Ordering::Relaxed) as usize;
+        debug_assert!(self.sessions.get(slot).is_some_and(|found| Arc::ptr_eq(found, session)));
+        self.sessions.swap_remove(slot);
+        if let Some(moved) = self.sessions.get(slot) {
+            moved.slot.store(slot as u32, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    fn close_some(&mut self) {
+        let Some((reason, at)) = self.closing_all else { return };
+        let end = (at + CLOSES_PER_TURN).min(self.sessions.len());
+        let disconnect = Disconnect::new(reason);
+        for session in self.sessions.get(at..end).unwrap_or_default() {
+            self.delivery.close(session, &disconnect, false);
+        }
+        // A session that goes meanwhile moves the last one into its place, behind the walk: start
+        // over until nobody is left to close. `close` ignores who is closing already.
+        let is_open =
+            |session: &Arc<Session>| matches!(session.outbox.state(), State::Idle | State::Parked);
+        self.closing_all = match end < self.sessions.len() {
+            true => Some((reason, end)),
+            false => self.sessions.iter().any(is_open).then_some((reason, 0)),
+        };
+    }
+}

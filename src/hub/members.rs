@@ -1,0 +1,287 @@
+//! Sessions and memberships: opening, ending, subscribing, listing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::Hub;
+use super::channel::{Channel, Letter, Membership};
+use super::deliver::start_writer;
+use super::errors::{OpenError, SubscribeError};
+use super::lane::Item;
+use super::session::{Session, SessionOptions};
+use crate::base::disconnect::{Disconnect, Reason};
+use crate::base::ids::{ChannelName, SessionId, UserId};
+use crate::outbox::Socket;
+
+/// A channel as [`Hub::channels`] lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelInfo {
+    /// Its name.
+    pub name: ChannelName,
+    /// Sessions subscribed to it.
+    pub subscribers: usize,
+}
+
+/// A session as [`Hub::session`] shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Its id.
+    pub id: SessionId,
+    /// Its user, if any.
+    pub user: Option<UserId>,
+    /// Where its peer is.
+    pub peer: Option<SocketAddr>,
+    /// The channels it is subscribed to.
+    pub channels: Vec<ChannelName>,
+    /// Bytes queued for it; 0 if it keeps up.
+    pub outbox_bytes: usize,
+}
+
+impl Hub {
+    /// Opens a session without a socket: it can be subscribed, and what it is to get queues up until
+    /// [`attach`](Self::attach). Whoever opens a session ends it with [`end`](Self::end).
+    pub(crate) fn open(&self, options: SessionOptions) -> Result<Arc<Session>, OpenError> {
+        let shared = &self.inner.shared;
+        if self.inner.is_draining.load(Ordering::Acquire) {
+            return Err(OpenError::Draining);
+        }
+        if shared.counters.sessions.add(1) >= shared.limits.sessions_max as i64 {
+            shared.counters.sessions.add(-1);
+            return Err(OpenError::TooManySessions);
+        }
+        shared.counters.sessions_opened.add(1);
+        let id = self.inner.ids.next();
+        let lane = (id.get() % shared.lanes.len() as u64) as usize;
+        let session = Arc::new(Session::new(id, lane, options, shared.clock.now_ms()));
+        self.inner.registry.add(&session);
+        shared.lanes[lane].post(Item::Attach(session.clone()));
+        Ok(session)
+    }
+
+    /// Gives an opened session its socket. What has queued up is written from now on.
+    pub(crate) fn attach(&self, session: &Arc<Session>, socket: Socket) {
+        session.set_socket(socket);
+        if session.outbox.open() {
+            start_writer(session, &self.inner.shared);
+        }
+    }
+
+    /// Ends a session for good: out of the maps, the channels and its lane.
+    pub(crate) fn end(&self, session: &Arc<Session>) {
+        let shared = &self.inner.shared;
+        session.note_end(Reason::ClientClosed);
+        session.kill();
+        self.inner.registry.remove(session);
+        let mut duties = Vec::new();
+        {
+            let mut subscriptions = session.subscriptions.lock();
+            subscriptions.ended = true;
+            for channel in std::mem::take(&mut subscriptions.channels) {
+                if let Some(duty) = channel.mailbox.post(leave(session, None)) {
+                    duties.push((channel, duty));
+                }
+            }
+        }
+        for (channel, duty) in duties {
+            channel.drain(duty, shared);
+        }
+        shared.lanes[usize::from(session.lane)].post(Item::Detach(session.clone()));
+        shared.counters.sessions.add(-1);
+        shared.counters.disconnects(session.ended_by().unwrap_or(Reason::ClientClosed)).add(1);
+    }
+
+    /// Subscribes a session to a channel. When this returns every later publication reaches it.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; then nothing has changed.
+    pub fn subscribe(&self, id: SessionId, channel: &ChannelName) -> Result<(), SubscribeError> {
+        let session = self.inner.registry.get(id).ok_or(SubscribeError::NoSession)?;
+        self.join(&session, channel, None)
+    }
+
+    /// The same, with a frame that the session gets before the channel's first publication.
+    pub(crate) fn join(
+        &self,
+        session: &Arc<Session>,
+        name: &ChannelName,
+        reply: Option<Bytes>,
+    ) -> Result<(), SubscribeError> {
+        let shared = &self.inner.shared;
+        let mut subscriptions = session.subscriptions.lock();
+        if subscriptions.ended {
+            return Err(SubscribeError::NoSession);
+        }
+        if subscriptions.channels.iter().any(|channel| channel.name == *name) {
+            return Err(SubscribeError::AlreadySubscribed);
+        }
+        if subscriptions.channels.len() >= shared.limits.subscriptions_per_session_max {
+            return Err(SubscribeError::TooManySubscriptions(subscriptions.channels.len()));
+        }
+        let letter = Letter::Join(Box::new(Membership { session: session.clone(), reply }));
+        let create = || self.create_channel(name);
+        let posted = shared.directory.post_or_create(name, letter, create);
+        let (channel, duty) = posted.ok_or(SubscribeError::TooManyChannels)?;
+        subscriptions.channels.push(channel.clone());
+        drop(subscriptions);
+        if let Some(duty) = duty {
+            channel.drain(duty, shared);
+        }
+        Ok(())
+    }
+
+    fn create_channel(&self, name: &ChannelName) -> Option<Channel> {
+        let shared = &self.inner.shared;
+        if shared.counters.channels.add(1) >= shared.limits.channels_max as i64 {
+            shared.counters.channels.add(-1);
+            return None;
+        }
+        Some(Channel::new(name.clone(), shared.lanes.len()))
+    }
+
+    /// Takes a session out of a channel. Returns whether it was in. Publications that were not yet
+    /// written may not reach it any more.
+    pub fn unsubscribe(&self, id: SessionId, channel: &ChannelName) -> bool {
+        let session = self.inner.registry.get(id);
+        session.is_some_and(|session| self.part(&session, channel, None))
+    }
+
+    /// The same, with a frame that the session gets after the channel's last publication.
+    pub(crate) fn part(
+        &self,
+        session: &Arc<Session>,
+        name: &ChannelName,
+        reply: Option<Bytes>,
+    ) -> bool {
+        let mut subscriptions = session.subscriptions.lock();
+        let found = subscriptions.channels.iter().position(|channel| channel.name == *name);
+        let Some(at) = found else { return false };
+        let channel = subscriptions.channels.swap_remove(at);
+        let duty = channel.mailbox.post(leave(session, reply));
+        drop(subscriptions);
+        if let Some(duty) = duty {
+            channel.drain(duty, &self.inner.shared);
+        }
+        true
+    }
+
+    /// Subscribes every session that the user has now. Returns how many were not in yet.
+    ///
+    /// # Errors
+    /// The first [`SubscribeError`] that is not about a session which is in already or gone.
+    pub fn subscribe_user(
+        &self,
+        user: &UserId,
+        channel: &ChannelName,
+    ) -> Result<usize, SubscribeError> {
+        let mut joined = 0;
+        for session in self.inner.registry.of_user(user) {
+            match self.join(&session, channel, None) {
+                Ok(()) => joined += 1,
+                Err(SubscribeError::AlreadySubscribed | SubscribeError::NoSession) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(joined)
+    }
+
+    /// Takes every session of the user out of a channel. Returns how many were in.
+    pub fn unsubscribe_user(&self, user: &UserId, channel: &ChannelName) -> usize {
+        let sessions = self.inner.registry.of_user(user);
+        sessions.iter().filter(|session| self.part(session, channel, None)).count()
+    }
+
+    /// Closes a session. Returns whether there is one. What is queued for it is dropped.
+    pub fn disconnect(&self, id: SessionId, disconnect: Disconnect) -> bool {
+        let Some(session) = self.inner.registry.get(id) else { return false };
+        self.close(session, disconnect);
+        true
+    }
+
+    /// Closes every session of the user except those listed. Returns how many.
+    pub fn disconnect_user(
+        &self,
+        user: &UserId,
+        disconnect: &Disconnect,
+        except: &[SessionId],
+    ) -> usize {
+        let sessions = self.inner.registry.of_user(user);
+        let chosen = sessions.into_iter().filter(|session| !except.contains(&session.id));
+        chosen.map(|session| self.close(session, disconnect.clone())).count()
+    }
+
+    pub(crate) fn close(&self, session: Arc<Session>, disconnect: Disconnect) {
+        let lane = &self.inner.shared.lanes[usize::from(session.lane)];
+        lane.post(Item::Close { session, disconnect: Box::new(disconnect), discard: true });
+    }
+
+    /// A control frame to a session, ahead of its data.
+    pub(crate) fn control(&self, session: &Arc<Session>, frame: Bytes) {
+        let lane = &self.inner.shared.lanes[usize::from(session.lane)];
+        session.reply_posted();
+        lane.post(Item::CountedReply { session: session.clone(), frame });
+    }
+
+    /// The coarse time.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.inner.shared.clock.now_ms()
+    }
+
+    /// Sessions now.
+    pub fn session_count(&self) -> usize {
+        self.inner.registry.len()
+    }
+
+    /// Users with at least one session.
+    pub fn user_count(&self) -> usize {
+        self.inner.registry.users()
+    }
+
+    /// Channels with at least one subscriber.
+    pub fn channel_count(&self) -> usize {
+        self.inner.shared.directory.len()
+    }
+
+    /// Subscribers of a channel.
+    pub fn subscriber_count(&self, channel: &ChannelName) -> usize {
+        let found = self.inner.shared.directory.get(channel.as_str());
+        found.map_or(0, |channel| channel.subscribers())
+    }
+
+    /// Channels whose name passes `pick`, at most `most`, in no order. Walks the whole map: for
+    /// inspection.
+    pub fn channels(&self, most: usize, pick: impl Fn(&str) -> bool) -> Vec<ChannelInfo> {
+        let mut found = Vec::new();
+        self.inner.shared.directory.for_each(|channel| {
+            let subscribers = channel.subscribers();
+            if found.len() < most && subscribers > 0 && pick(channel.name.as_str()) {
+                found.push(ChannelInfo { name: channel.name.clone(), subscribers });
+            }
+        });
+        found
+    }
+
+    /// A session.
+    pub fn session(&self, id: SessionId) -> Option<SessionInfo> {
+        let session = self.inner.registry.get(id)?;
+        let subscriptions = session.subscriptions.lock();
+        Some(SessionInfo {
+            id,
+            user: session.user.clone(),
+            peer: session.peer,
+            channels: subscriptions.channels.iter().map(|channel| channel.name.clone()).collect(),
+            outbox_bytes: session.outbox.lag().map_or(0, |lag| lag.bytes),
+        })
+    }
+
+    /// The sessions of a user.
+    pub fn sessions_of_user(&self, user: &UserId) -> Vec<SessionId> {
+        self.inner.registry.of_user(user).iter().map(|session| session.id).collect()
+    }
+}
+
+fn leave(session: &Arc<Session>, reply: Option<Bytes>) -> Letter {
+    Letter::Leave(Box::new(Membership { session: session.clone(), reply }))
+}

@@ -1,0 +1,54 @@
+//! The sessions by id, and the users' sessions: sharded maps for targeted pushes, kicks and
+//! inspection. Never iterated for a delivery, never held across one.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+use super::session::Session;
+use crate::base::ids::{SessionId, UserId};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    sessions: DashMap<SessionId, Arc<Session>>,
+    users: DashMap<UserId, Vec<Arc<Session>>>,
+}
+
+impl Registry {
+    pub(crate) fn add(&self, session: &Arc<Session>) {
+        if let Some(user) = &session.user {
+            self.users.entry(user.clone()).or_default().push(session.clone());
+        }
+        self.sessions.insert(session.id, session.clone());
+    }
+
+    pub(crate) fn remove(&self, session: &Arc<Session>) {
+        self.sessions.remove(&session.id);
+        let Some(user) = &session.user else { return };
+        if let Entry::Occupied(mut entry) = self.users.entry(user.clone()) {
+            entry.get_mut().retain(|other| !Arc::ptr_eq(other, session));
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.sessions.get(&id).map(|entry| entry.value().clone())
+    }
+
+    /// All sessions of the user now.
+    pub(crate) fn of_user(&self, user: &UserId) -> Vec<Arc<Session>> {
+        self.users.get(user).map(|entry| entry.value().clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn users(&self) -> usize {
+        self.users.len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+}

@@ -1,0 +1,203 @@
+//! A session: what the hub knows of a peer.
+//!
+//! # State
+//! Its outbox and socket, its subscriptions, and a few times that the lane's sweep looks at.
+//!
+//! # Who may touch what
+//! 1. The outbox: its lane, its writer (see [`crate::outbox::state`]).
+//! 2. `subscriptions`: whoever changes a membership of this session, under its lock. The letter to
+//!    the channel is posted under the lock, so that the order of the list is the order of the
+//!    letters, and `ended` closes the list for good. The lock is never held across a drain or an
+//!    await.
+//! 3. `slot`: its lane only.
+//! 4. The times and flags: see below.
+//!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | `heard_ms`, `frame_since_ms` | reader | lane | Relaxed | nothing: coarse times |
+//! | `pinged_ms`, `closing_ms`, `slot` | lane | lane | Relaxed | same thread of control |
+//! | `expires_unix_s` | reader (a fresh token) | lane | Relaxed | nothing: a sweep later is soon enough |
+//! | `ended_by` | first who decides | anybody | AcqRel exchange | itself: first one wins |
+//! | `close_flags` | lane or writer (written), reader (heard) | both | AcqRel or | each other: the second of the two sees the first and finishes |
+//! | `replies` | reader +, lane − | reader | AcqRel | the reader sees that a reply is gone |
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
+
+use super::channel::Channel;
+use crate::base::disconnect::Reason;
+use crate::base::ids::{SessionId, UserId};
+use crate::outbox::Socket;
+use crate::outbox::state::Outbox;
+use crate::protocol::WireFormat;
+
+/// What a session is made of.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// The user it belongs to, if any.
+    pub user: Option<UserId>,
+    /// How it wants its messages.
+    pub format: WireFormat,
+    /// When it ends by itself, in seconds since the Unix epoch.
+    pub expires_unix_s: Option<u64>,
+    /// Where its peer is, for logs and inspection.
+    pub peer: Option<SocketAddr>,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { user: None, format: WireFormat::Raw, expires_unix_s: None, peer: None }
+    }
+}
+
+/// Our close frame is written.
+const CLOSE_WRITTEN: u8 = 1;
+/// The peer's close frame was read.
+const CLOSE_HEARD: u8 = 2;
+/// No reason yet in `ended_by`.
+const NOT_ENDED: u8 = u8::MAX;
+/// Never, in `expires_unix_s`.
+const NEVER: u64 = u64::MAX;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) outbox: Outbox,
+    socket: OnceLock<Socket>,
+    pub(crate) id: SessionId,
+    pub(crate) lane: u16,
+    pub(crate) format: WireFormat,
+    ended_by: AtomicU8,
+    close_flags: AtomicU8,
+    replies: AtomicU16,
+    pub(crate) slot: AtomicU32,
+    pub(crate) heard_ms: AtomicU64,
+    pub(crate) frame_since_ms: AtomicU64,
+    pub(crate) pinged_ms: AtomicU64,
+    pub(crate) closing_ms: AtomicU64,
+    expires_unix_s: AtomicU64,
+    pub(crate) reader: AtomicWaker,
+    pub(crate) subscriptions: Mutex<Subscriptions>,
+    pub(crate) user: Option<UserId>,
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+/// The channels of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    pub(crate) ended: bool,
+    pub(crate) channels: Vec<Arc<Channel>>,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, lane: usize, options: SessionOptions, now_ms: u64) -> Self {
+        Self {
+            outbox: Outbox::new(),
+            socket: OnceLock::new(),
+            id,
+            lane: lane as u16,
+            format: options.format,
+            ended_by: AtomicU8::new(NOT_ENDED),
+            close_flags: AtomicU8::new(0),
+            replies: AtomicU16::new(0),
+            slot: AtomicU32::new(u32::MAX),
+            heard_ms: AtomicU64::new(now_ms),
+            frame_since_ms: AtomicU64::new(0),
+            pinged_ms: AtomicU64::new(0),
+            closing_ms: AtomicU64::new(0),
+            expires_unix_s: AtomicU64::new(options.expires_unix_s.unwrap_or(NEVER)),
+            reader: AtomicWaker::new(),
+            subscriptions: Mutex::default(),
+            user: options.user,
+            peer: options.peer,
+        }
+    }
+
+    /// The socket; there is one in every state of the outbox but the first `Parked`.
+    #[inline]
+    pub(crate) fn socket(&self) -> Option<&Socket> {
+        self.socket.get()
+    }
+
+    /// Brings the socket, once.
+    pub(crate) fn set_socket(&self, socket: Socket) {
+        let second = self.socket.set(socket).is_err();
+        debug_assert!(!second, "a session has one socket");
+    }
+
+    /// Notes why the session ends. Returns whether nobody had said so before.
+    pub(crate) fn note_end(&self, reason: Reason) -> bool {
+        self.ended_by
+            .compare_exchange(NOT_ENDED, reason as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Why the session ends, if anybody has said so.
+    pub(crate) fn ended_by(&self) -> Option<Reason> {
+        Reason::ALL.get(self.ended_by.load(Ordering::Acquire) as usize).copied()
+    }
+
+    /// Ends it at once: nothing more is written, the reader sees the end.
+    pub(crate) fn kill(&self) {
+        self.outbox.close();
+        if let Some(socket) = self.socket() {
+            socket.kill();
+        }
+        self.reader.wake();
+    }
+
+    /// Our close frame went out.
+    pub(crate) fn close_written(&self) {
+        self.close_step(CLOSE_WRITTEN);
+    }
+
+    /// The peer's close frame came in.
+    pub(crate) fn close_heard(&self) {
+        self.close_step(CLOSE_HEARD);
+    }
+
+    /// When both have happened we say that nothing more comes (RFC 6455 section 7.1.1: the server
+    /// is the first to close the connection); the peer's end follows.
+    fn close_step(&self, flag: u8) {
+        let before = self.close_flags.fetch_or(flag, Ordering::AcqRel);
+        let both = CLOSE_WRITTEN | CLOSE_HEARD;
+        if before != both
+            && before | flag == both
+            && let Some(socket) = self.socket()
+        {
+            socket.finish();
+        }
+    }
+
+    /// One more reply is on its way through the lane.
+    pub(crate) fn reply_posted(&self) {
+        self.replies.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The lane has taken a reply; wakes a reader that waits for that.
+    pub(crate) fn reply_taken(&self) {
+        if self.replies.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.reader.wake();
+        }
+    }
+
+    /// Replies on their way through the lane.
+    pub(crate) fn replies(&self) -> u16 {
+        self.replies.load(Ordering::Acquire)
+    }
+
+    /// When it ends by itself.
+    pub(crate) fn expires_unix_s(&self) -> u64 {
+        self.expires_unix_s.load(Ordering::Relaxed)
+    }
+
+    /// Sets when it ends by itself; `None` for never.
+    pub(crate) fn set_expires(&self, unix_s: Option<u64>) {
+        self.expires_unix_s.store(unix_s.unwrap_or(NEVER), Ordering::Relaxed);
+    }
+}

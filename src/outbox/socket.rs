@@ -1,0 +1,219 @@
+//! Where frames leave and bytes come in: a socket that a lane, a writer and a reader share.
+//!
+//! # Who may touch what
+//! One reader polls reads. Writes come from the lane or from a writer, never from both at once (the
+//! outbox decides). So each direction has one waker.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Anything that is read and written: what a TLS library or a test hands over.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + 'static> Duplex for T {}
+
+/// A socket of one session.
+#[derive(Debug)]
+pub struct Socket(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Other(Box<Other>),
+}
+
+/// A stream that can only be polled through `&mut`: behind a lock that its reader and its writer
+/// hold for one poll. `killed` and the wakers stand in for the `shutdown` that it lacks.
+struct Other {
+    stream: Mutex<Stream>,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+struct Stream {
+    io: Pin<Box<dyn Duplex>>,
+    killed: bool,
+}
+
+impl std::fmt::Debug for Other {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Other")
+    }
+}
+
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Self {
+        Self(Kind::Tcp(stream))
+    }
+}
+
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
+        Self(Kind::Unix(stream))
+    }
+}
+
+impl Socket {
+    /// From any stream. Prefer the `From` conversions where they exist: they need no lock.
+    pub fn from_stream(stream: impl Duplex) -> Self {
+        Self(Kind::Other(Box::new(Other {
+            stream: Mutex::new(Stream { io: Box::pin(stream), killed: false }),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+        })))
+    }
+
+    /// Writes what the socket takes now. `WouldBlock` means: nothing.
+    ///
+    /// A stream of an unknown kind never takes anything here: it may keep what it took in a buffer
+    /// of its own, and only a writer task can wait until that is flushed.
+    #[inline]
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.try_write(bytes),
+            Kind::Unix(stream) => stream.try_write(bytes),
+            Kind::Other(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// The same for several pieces in one call.
+    pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.try_write_vectored(pieces),
+            Kind::Unix(stream) => stream.try_write_vectored(pieces),
+            Kind::Other(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Writes at least something, or waits until it can. For one writer at a time.
+    pub(crate) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match &self.0 {
+                Kind::Tcp(stream) => ready!(stream.poll_write_ready(cx))?,
+                Kind::Unix(stream) => ready!(stream.poll_write_ready(cx))?,
+                Kind::Other(other) => {
+                    other.writer.register(cx.waker());
+                    return other.poll_write(cx, pieces);
+                }
+            }
+            match self.try_write_vectored(pieces) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Waits until a stream that buffers has handed on everything. For one writer at a time.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Kind::Tcp(_) | Kind::Unix(_) => Poll::Ready(Ok(())),
+            Kind::Other(other) => other.poll_flush(cx),
+        }
+    }
+
+    /// Waits until bytes are there and puts them into `scratch`; 0 bytes are the end. For one reader.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let read = match &self.0 {
+                Kind::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_read(scratch)
+                }
+                Kind::Unix(stream) => {
+                    ready!(stream.poll_read_ready(cx))?;
+                    stream.try_read(scratch)
+                }
+                Kind::Other(other) => {
+                    other.reader.register(cx.waker());
+                    return other.poll_read(cx, scratch);
+                }
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Says to the peer that nothing more comes, where the stream can say so without waiting.
+    pub(crate) fn finish(&self) {
+        let _ = match &self.0 {
+            Kind::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+            Kind::Unix(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
+            Kind::Other(other) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                let _ = other.stream.lock().io.as_mut().poll_shutdown(&mut cx);
+                Ok(())
+            }
+        };
+    }
+
+    /// Ends both directions and wakes whoever waits for either.
+    pub(crate) fn kill(&self) {
+        // An error means that the peer was faster: the wake has happened then.
+        let _ = match &self.0 {
+            Kind::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Both),
+            Kind::Unix(stream) => SockRef::from(stream).shutdown(Shutdown::Both),
+            Kind::Other(other) => {
+                other.kill();
+                Ok(())
+            }
+        };
+    }
+}
+
+impl Other {
+    fn poll_write(&self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut stream = self.stream.lock();
+        if stream.killed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        stream.io.as_mut().poll_write_vectored(cx, pieces)
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer.register(cx.waker());
+        let mut stream = self.stream.lock();
+        if stream.killed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        stream.io.as_mut().poll_flush(cx)
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut stream = self.stream.lock();
+        if stream.killed {
+            return Poll::Ready(Ok(0));
+        }
+        let mut buf = ReadBuf::new(scratch);
+        ready!(stream.io.as_mut().poll_read(cx, &mut buf))?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    fn kill(&self) {
+        let mut stream = self.stream.lock();
+        stream.killed = true;
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = stream.io.as_mut().poll_shutdown(&mut cx);
+        drop(stream);
+        self.reader.wake();
+        self.writer.wake();
+    }
+}

@@ -1,0 +1,282 @@
+//! The outbox of a session, shared by the lane that feeds it and the writer that empties it.
+//!
+//! # State
+//! | state | queue | who writes to the socket |
+//! |---|---|---|
+//! | `Idle` | none | the lane, directly |
+//! | `Parked` | some | the writer task, and nobody else; before the socket is there: nobody yet |
+//! | `Closing` | some: its last frame is the close; none: the close is written | the writer while there is a queue |
+//! | `Closed` | none | nobody |
+//!
+//! # Who may touch what
+//! 1. `state` changes only while the queue's lock is held; it is read without.
+//! 2. Only the session's lane leaves `Idle` for `Parked` or `Closing`, and only the lane writes in
+//!    `Idle`. So the fast path is one load: no lock, no exchange.
+//! 3. Only the writer leaves `Parked` for `Idle`, when it finds the queue empty under the lock. From
+//!    then on it touches nothing.
+//! 4. Anybody may go to `Closed`. Whoever does ends the socket too, which wakes a writer that waits
+//!    for it to become writable.
+//! 5. The lock is held for a few queue operations, never across a write or an await, and only ever
+//!    contended between one lane and one writer of a session that is behind.
+//!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | `state` = `Idle` | writer | lane, without the lock | Release / Acquire | the lane's direct write comes after the writer's last one |
+//! | `state`, else | as above | under the lock, or as a hint | Release / Acquire | the lock orders them; the same order as above so that there is only one |
+//!
+//! # Races considered
+//! - *The lane reads `Parked`, the writer goes `Idle`, the lane offers*: it finds no queue, gets its
+//!   frames back ([`Offered::Idle`]) and writes them directly.
+//! - *The lane offers, the writer takes*: the lock decides. Either the writer sees the frames, or it
+//!   has gone `Idle` before: the case above. No frame is left behind without a writer.
+//! - *Closed while the lane is in a direct write*: the write fails or goes to a dying socket; the
+//!   park that may follow finds `Closed` and drops the rest.
+//! - *Closed while the writer writes*: its next [`Outbox::take`] says so.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::queue::{Bounds, Pushed, Queue};
+use crate::base::sync::{AtomicU8, Mutex, Ordering};
+
+/// Bytes a writer takes for one write: as many as a socket's buffer commonly takes at once.
+#[cfg(not(fanfare_loom))]
+const WRITE_BYTES_MAX: usize = 64 << 10;
+/// In the model two frames are a batch, so that a queue outlives one.
+#[cfg(fanfare_loom)]
+const WRITE_BYTES_MAX: usize = 2;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    Idle,
+    Parked,
+    Closing,
+    Closed,
+}
+
+/// What became of frames that the lane gave to the outbox.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Offered {
+    /// Taken, except `dropped` of them; with `overflow` the session has to end.
+    Taken { dropped: usize, overflow: bool },
+    /// There is no queue any more: write directly.
+    Idle,
+    /// The session is over.
+    Closed,
+}
+
+/// What a writer has to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Next {
+    /// Write the batch.
+    Write,
+    /// Nothing is left; the lane writes again. The writer ends.
+    Idle,
+    /// The close frame was the last. The writer ends.
+    CloseWritten,
+    /// The session is over. The writer ends.
+    Closed,
+}
+
+/// How a close begins.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Closing {
+    /// Nothing is queued: write the close directly.
+    Write(Bytes),
+    /// The writer will write it; `dropped` data frames made way.
+    Queued { dropped: usize },
+    /// It has begun already, or the session is over.
+    Already,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    state: AtomicU8,
+    queue: Mutex<Option<Box<Queue>>>,
+}
+
+impl Outbox {
+    /// For a session whose socket is not there yet: `Parked`, so that everything queues up.
+    pub(crate) fn new() -> Self {
+        Self { state: AtomicU8::new(State::Parked as u8), queue: Mutex::new(Some(Box::default())) }
+    }
+
+    /// The state now; a hint to everybody but the lane (see the module, rule 2).
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            0 => State::Idle,
+            1 => State::Parked,
+            2 => State::Closing,
+            _ => State::Closed,
+        }
+    }
+
+    fn set(&self, state: State) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// For whoever brings the socket. Returns whether a writer has to be started for what queued up.
+    pub(crate) fn open(&self) -> bool {
+        let mut guard = self.queue.lock();
+        match (self.state(), guard.as_ref()) {
+            (State::Parked, Some(queue)) if queue.is_empty() => {
+                *guard = None;
+                self.set(State::Idle);
+                false
+            }
+            (_, queue) => queue.is_some(),
+        }
+    }
+
+    /// For the lane, in `Idle`, when the socket did not take everything: `remainder` of a begun
+    /// frame if any, then `frames`. On `Taken` the caller starts a writer.
+    pub(crate) fn park(
+        &self,
+        remainder: Option<Bytes>,
+        frames: impl Iterator<Item = Bytes>,
+        bounds: &Bounds,
+        now_ms: u64,
+    ) -> Offered {
+        let mut guard = self.queue.lock();
+        if self.state() != State::Idle {
+            return Offered::Closed;
+        }
+        let mut queue = Box::<Queue>::default();
+        if let Some(remainder) = remainder {
+            queue.set_remainder(remainder, now_ms);
+        }
+        let offered = push_all(&mut queue, frames, bounds, now_ms);
+        *guard = Some(queue);
+        self.set(State::Parked);
+        offered
+    }
+
+    /// For the lane: data for a session that is behind.
+    pub(crate) fn offer(
+        &self,
+        frames: impl Iterator<Item = Bytes>,
+        bounds: &Bounds,
+        now_ms: u64,
+    ) -> Offered {
+        let mut guard = self.queue.lock();
+        match (self.state(), guard.as_mut()) {
+            (State::Idle, _) => Offered::Idle,
+            (State::Parked, Some(queue)) => push_all(queue, frames, bounds, now_ms),
+            _ => Offered::Closed,
+        }
+    }
+
+    /// For the lane: a control frame for a session that is behind.
+    pub(crate) fn offer_control(&self, frame: Bytes) -> Offered {
+        let mut guard = self.queue.lock();
+        match (self.state(), guard.as_mut()) {
+            (State::Idle, _) => Offered::Idle,
+            (State::Parked, Some(queue)) => {
+                let overflow = queue.push_control(frame) != Pushed::Queued;
+                Offered::Taken { dropped: 0, overflow }
+            }
+            _ => Offered::Closed,
+        }
+    }
+
+    /// For the lane: begins to close. No data is taken from now on.
+    pub(crate) fn begin_close(&self, close: Bytes, discard: bool) -> Closing {
+        let mut guard = self.queue.lock();
+        match (self.state(), guard.as_mut()) {
+            (State::Idle, _) => {
+                self.set(State::Closing);
+                Closing::Write(close)
+            }
+            (State::Parked, Some(queue)) => {
+                let dropped = queue.push_close(close, discard);
+                self.set(State::Closing);
+                Closing::Queued { dropped }
+            }
+            _ => Closing::Already,
+        }
+    }
+
+    /// For the lane, in `Closing` without a queue, when the socket did not take the whole close
+    /// frame. Returns whether the caller has to start a writer.
+    pub(crate) fn park_close(&self, rest: Bytes) -> bool {
+        let mut guard = self.queue.lock();
+        if self.state() != State::Closing {
+            return false;
+        }
+        let mut queue = Box::<Queue>::default();
+        let _ = queue.push_close(rest, false);
+        *guard = Some(queue);
+        true
+    }
+
+    /// For the writer (and for whoever brings the socket, in the writer's place): the next batch.
+    /// What was taken before counts as written.
+    pub(crate) fn take(&self, batch: &mut VecDeque<Bytes>) -> Next {
+        let mut guard = self.queue.lock();
+        let Some(queue) = guard.as_mut() else { return Next::Closed };
+        queue.take(batch, WRITE_BYTES_MAX);
+        if !batch.is_empty() {
+            return Next::Write;
+        }
+        *guard = None;
+        match self.state() {
+            State::Parked => {
+                self.set(State::Idle);
+                Next::Idle
+            }
+            State::Closing => Next::CloseWritten,
+            State::Idle | State::Closed => Next::Closed,
+        }
+    }
+
+    /// Ends it: whatever waits is dropped. The caller ends the socket too. Returns whether it was
+    /// this call that did it.
+    pub(crate) fn close(&self) -> bool {
+        let mut guard = self.queue.lock();
+        *guard = None;
+        let first = self.state() != State::Closed;
+        self.set(State::Closed);
+        first
+    }
+
+    /// Bytes, frames and time of arrival of the oldest, of what waits; `None` if nothing does.
+    pub(crate) fn lag(&self) -> Option<Lag> {
+        let guard = self.queue.lock();
+        let queue = guard.as_ref()?;
+        Some(Lag { bytes: queue.bytes(), frames: queue.frames(), oldest_ms: queue.oldest_ms() })
+    }
+}
+
+/// How far a session is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lag {
+    pub(crate) bytes: usize,
+    pub(crate) frames: usize,
+    pub(crate) oldest_ms: Option<u64>,
+}
+
+fn push_all(
+    queue: &mut Queue,
+    frames: impl Iterator<Item = Bytes>,
+    bounds: &Bounds,
+    now_ms: u64,
+) -> Offered {
+    let mut dropped = 0;
+    for frame in frames {
+        match queue.push_data(frame, bounds, now_ms) {
+            Pushed::Queued => {}
+            Pushed::Dropped => dropped += 1,
+            Pushed::Overflow => return Offered::Taken { dropped, overflow: true },
+        }
+    }
+    Offered::Taken { dropped, overflow: false }
+}

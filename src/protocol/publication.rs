@@ -1,0 +1,57 @@
+//! A publication and its encoded forms.
+
+use bytes::Bytes;
+
+use super::json;
+use crate::base::ids::{ChannelName, UserId};
+use crate::base::message::{Kind, Message};
+use crate::frame::{self, Opcode};
+
+/// Whom a publication is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Every subscriber of the channel.
+    Channel(ChannelName),
+    /// Every session of the user.
+    User(UserId),
+}
+
+/// A message on its way to its subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Whom it is for.
+    pub target: Target,
+    /// What they get.
+    pub message: Message,
+}
+
+/// How a session wants its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum WireFormat {
+    /// The message itself, as a WebSocket message of its kind.
+    Raw,
+    /// The JSON envelope of [`json`].
+    Json,
+}
+
+impl WireFormat {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 2;
+
+    /// The publication as one whole WebSocket frame (RFC 6455 section 5.2).
+    pub fn encode(self, publication: &Publication) -> Bytes {
+        let message = &publication.message;
+        match (self, message.kind()) {
+            (Self::Raw, Kind::Binary) => frame::encode(Opcode::Binary, message.data()),
+            (Self::Raw, Kind::Text | Kind::Json) => frame::encode(Opcode::Text, message.data()),
+            (Self::Json, _) => {
+                let target = match &publication.target {
+                    Target::Channel(channel) => json::Target::Channel(channel),
+                    Target::User(user) => json::Target::User(user),
+                };
+                frame::encode(Opcode::Text, &json::encode_message(target, message))
+            }
+        }
+    }
+}

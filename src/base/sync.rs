@@ -9,7 +9,28 @@
 mod real {
     pub use crossbeam_queue::SegQueue as Queue;
     pub use parking_lot::Mutex;
-    pub use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+    pub use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+    /// A waker that one task registers and anybody wakes.
+    #[derive(Debug)]
+    pub struct AtomicWaker(atomic_waker::AtomicWaker);
+
+    impl AtomicWaker {
+        /// With nobody registered.
+        pub fn new() -> Self {
+            Self(atomic_waker::AtomicWaker::new())
+        }
+
+        /// Registers in place of whoever was.
+        pub fn register_by_ref(&self, waker: &std::task::Waker) {
+            self.0.register(waker);
+        }
+
+        /// Wakes whoever is registered.
+        pub fn wake(&self) {
+            self.0.wake();
+        }
+    }
 
     /// A place for a shared value that is replaced whole: arc-swap.
     pub type Swap<T> = arc_swap::ArcSwap<T>;
@@ -19,7 +40,8 @@ pub use real::*;
 
 #[cfg(fanfare_loom)]
 mod model {
-    pub use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+    pub use loom::future::AtomicWaker;
+    pub use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
     /// Stand-in for `parking_lot::Mutex`: loom's lock without its poison.
     #[derive(Debug, Default)]

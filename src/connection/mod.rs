@@ -1,1 +1,14 @@
-//! (being built)
+//! Floor 4: connections: from an HTTP upgrade to a session in the hub, and what the peer says.
+//!
+//! [`upgrade`] is the way in for anybody's hyper or axum program. Then one small task per
+//! connection reads ([`reader`]) and acts ([`dispatch`]); what goes out is the hub's business.
+//!
+//! Invariant: a reader never writes to its socket. What it has to answer goes through the session's
+//! lane, like everything else.
+
+mod dispatch;
+mod reader;
+mod socket;
+mod upgrade;
+
+pub use upgrade::{Accept, UpgradeError, upgrade};

@@ -29,8 +29,8 @@ mod tests;
 /// The bounds of what one client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecoderLimits {
-    /// Bytes of one message, summed over its fragments, default 64 KiB. Memory: up to twice this
-    /// for a connection whose message is incomplete, and only as its bytes arrive.
+    /// Bytes of one message, summed over its fragments, default 64 KiB. Memory: for a connection
+    /// whose message is incomplete up to twice what has arrived of it, plus 192 bytes.
     pub message_bytes_max: usize,
     /// Fragments of one message, empty ones too, default 64; 0 is taken as 1.
     pub fragments_max: usize,

@@ -108,7 +108,7 @@ pub fn check(parts: &Parts) -> Result<Handshake, HandshakeError> {
     if parts.method != Method::GET {
         return Err(HandshakeError::Method);
     }
-    if !single(headers, &header::HOST).is_some_and(|host| !host.is_empty()) {
+    if single(headers, &header::HOST).is_none_or(|host| host.is_empty()) {
         return Err(HandshakeError::Host);
     }
     if has_body(headers) {
@@ -120,7 +120,7 @@ pub fn check(parts: &Parts) -> Result<Handshake, HandshakeError> {
     if !lists(headers, &header::CONNECTION, b"upgrade") {
         return Err(HandshakeError::Connection);
     }
-    if !single(headers, &header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13") {
+    if single(headers, &header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(HandshakeError::Version);
     }
     let key = single(headers, &header::SEC_WEBSOCKET_KEY)
@@ -142,7 +142,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderVal
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
         || (headers.contains_key(header::CONTENT_LENGTH)
-            && !single(headers, &header::CONTENT_LENGTH).is_some_and(|length| length == "0"))
+            && single(headers, &header::CONTENT_LENGTH).is_none_or(|length| length != "0"))
 }
 
 /// The elements of a list header over all of its lines, without those that are empty (RFC 9110

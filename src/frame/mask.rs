@@ -3,8 +3,9 @@
 /// Undoes (or applies: it is its own inverse) the mask in place. `offset` is how many bytes of
 /// the same payload came before these.
 ///
-/// Eight bytes a step is what LLVM turns into vector instructions of whatever width the target
-/// has; a step of a multiple of four leaves the key where it is.
+/// LLVM turns the steps of eight bytes into vector instructions of whatever width the target has;
+/// a step of a multiple of four leaves the key where it is. Measured with plain SSE2: 6 ns for 128
+/// bytes, and from 16 KiB on the speed of `memcpy` (45 GB/s).
 #[inline]
 pub(crate) fn unmask(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     let mut key = key;

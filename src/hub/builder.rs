@@ -8,7 +8,8 @@ use tokio::runtime::Handle;
 
 use super::directory::Directory;
 use super::flow::Flow;
-use super::lane::{Inbox, Item, Lane};
+use super::inbox::Inbox;
+use super::lane::{Item, Lane};
 use super::registry::Registry;
 use super::shared::Shared;
 use super::sweep::TICK_MS;

@@ -165,6 +165,17 @@ impl Delivery {
             State::Parked => session.outbox.offer_control(frame.clone()),
             State::Closing | State::Closed => Offered::Closed,
         };
+        self.settle_control(session, frame, offered);
+    }
+
+    /// A reply that ends a membership: behind the data queued before it.
+    pub(crate) fn last_reply(&mut self, session: &Arc<Session>, frame: Bytes) {
+        let now_ms = self.shared.clock.now_ms();
+        let offered = session.outbox.offer_behind(frame.clone(), &self.bounds, now_ms);
+        self.settle_control(session, frame, offered);
+    }
+
+    fn settle_control(&mut self, session: &Arc<Session>, frame: Bytes, offered: Offered) {
         match offered {
             Offered::Idle => self.write_control(session, frame),
             Offered::Taken { overflow: true, .. } => {
@@ -256,7 +267,7 @@ pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
             match writer::run(&session.outbox, socket).await {
                 End::Idle | End::Closed => {}
                 End::CloseWritten => session.close_written(),
-                End::Broken(_) => broken(&session),
+                End::Broken => broken(&session),
             }
         }
         counters.writers.add(-1);

@@ -4,29 +4,16 @@
 //! yields. It is the only one that writes to a session whose outbox is idle.
 //!
 //! # State
-//! All of it is the lane's own; only the [`Inbox`] is shared.
-//!
-//! # Orderings
-//! | location | writer | reader | order | pairs with |
-//! |---|---|---|---|---|
-//! | `inbox.mailbox` | anybody | lane | see [`Mailbox`] | |
-//! | `inbox.waker` | anybody wakes | lane registers | `AtomicWaker` | register, then look again |
-//!
-//! # Races considered
-//! - *A post between the lane's last look and its sleep*: the lane registers its waker and then
-//!   looks again; the poster counts its letter and then wakes. One of them sees the other.
+//! All of it is the lane's own; only its [`Inbox`](super::inbox::Inbox) is shared.
 
 use std::collections::{HashMap, VecDeque};
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
-use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 
 use super::channel::Channel;
 use super::deliver::Delivery;
-use super::mailbox::{Duty, Mailbox};
+use super::mailbox::Duty;
 use super::pass::Work;
 use super::prepared::Prepared;
 use super::roster::LetterNumber;
@@ -50,9 +37,7 @@ pub(crate) enum Item {
     Reply { channel: Arc<Channel>, session: Arc<Session>, frame: Bytes, is_last: bool },
     /// To one session, outside of any channel.
     Push { session: Arc<Session>, prepared: Arc<Prepared> },
-    /// A control frame or a reply, ahead of queued data.
-    Control { session: Arc<Session>, frame: Bytes },
-    /// The same, and its reader waits for it to be taken.
+    /// A control frame or a reply, ahead of queued data; its reader may wait for it to be taken.
     CountedReply { session: Arc<Session>, frame: Bytes },
     /// End a session; with `discard` what is queued for it is dropped.
     Close { session: Arc<Session>, disconnect: Box<Disconnect>, discard: bool },
@@ -70,42 +55,6 @@ pub(crate) enum Item {
     KillAll,
     /// The hub is gone.
     Stop,
-}
-
-/// Where a lane is told something.
-#[derive(Debug)]
-pub(crate) struct Inbox {
-    mailbox: Mailbox<Item>,
-    waker: AtomicWaker,
-}
-
-impl Inbox {
-    pub(crate) fn new() -> Self {
-        Self { mailbox: Mailbox::new(), waker: AtomicWaker::new() }
-    }
-
-    /// Tells the lane, and wakes it if it had nothing to do.
-    pub(crate) fn post(&self, item: Item) {
-        if self.mailbox.post(item).is_some() {
-            self.waker.wake();
-        }
-    }
-
-    /// Items that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.mailbox.len()
-    }
-
-    async fn wait(&self) {
-        poll_fn(|cx| {
-            if self.mailbox.len() > 0 {
-                return Poll::Ready(());
-            }
-            self.waker.register(cx.waker());
-            if self.mailbox.len() > 0 { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await
-    }
 }
 
 /// See the module.
@@ -161,10 +110,10 @@ impl Lane {
     /// Takes what was posted. Returns whether there may be more.
     fn intake(&mut self) -> bool {
         let shared = self.shared.clone();
-        let mailbox = &shared.lanes[self.index].mailbox;
-        let Some(mut duty) = self.duty.take().or_else(|| mailbox.claim()) else { return false };
+        let inbox = &shared.lanes[self.index];
+        let Some(mut duty) = self.duty.take().or_else(|| inbox.claim()) else { return false };
         for _ in 0..ITEMS_PER_INTAKE {
-            match mailbox.take(&mut duty) {
+            match inbox.take(&mut duty) {
                 Some(item) => self.handle(item),
                 None => return false,
             }
@@ -182,7 +131,6 @@ impl Lane {
                 self.work_of(channel).push_reply(session, frame, is_last);
             }
             Item::Push { session, prepared } => self.delivery.push(&session, &prepared),
-            Item::Control { session, frame } => self.delivery.control(&session, frame),
             Item::CountedReply { session, frame } => {
                 self.delivery.control(&session, frame);
                 session.reply_taken();

@@ -13,6 +13,7 @@ mod directory;
 mod drain;
 mod errors;
 mod flow;
+mod inbox;
 mod lane;
 mod mailbox;
 mod members;
@@ -25,6 +26,9 @@ pub(crate) mod session;
 mod shared;
 mod sweep;
 mod turn;
+
+#[cfg(all(test, fanfare_loom))]
+mod loom_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -7,7 +7,8 @@ use crossbeam_queue::SegQueue;
 use super::channel::{Channel, Letter};
 use super::directory::Directory;
 use super::flow::Flow;
-use super::lane::Inbox;
+use super::inbox::Inbox;
+use super::lane::Item;
 use crate::base::clock::Clock;
 use crate::base::counters::Counters;
 use crate::base::limits::HubLimits;
@@ -16,7 +17,7 @@ use crate::outbox::queue::Bounds;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: HubLimits,
-    pub(crate) lanes: Box<[Inbox]>,
+    pub(crate) lanes: Box<[Inbox<Item>]>,
     pub(crate) directory: Directory,
     /// Channels that somebody left since they were last tidied; each at most once.
     pub(crate) stale: SegQueue<Arc<Channel>>,

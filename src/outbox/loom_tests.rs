@@ -1,1 +1,154 @@
-//! Models of the outbox.
+//! Models of the outbox: a lane that feeds it, the writers that it starts, somebody who ends it.
+//!
+//! The socket is a list under a lock that is only ever tried: two writers at once fail the model.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+
+use super::queue::Bounds;
+use super::state::{Closing, Next, Offered, Outbox, State};
+use crate::base::limits::SlowConsumerPolicy;
+
+const BOUNDS: Bounds =
+    Bounds { bytes_max: 100, frames_max: 100, policy: SlowConsumerPolicy::Disconnect };
+
+struct Session {
+    outbox: Outbox,
+    socket: Mutex<Vec<u8>>,
+}
+
+impl Session {
+    fn open() -> Arc<Self> {
+        let session = Arc::new(Self { outbox: Outbox::new(), socket: Mutex::new(Vec::new()) });
+        assert!(!session.outbox.open(), "nothing queued up");
+        session
+    }
+
+    fn write(&self, frames: impl IntoIterator<Item = Bytes>) {
+        let mut socket = self.socket.try_lock().expect("two writers at once");
+        frames.into_iter().for_each(|frame| socket.extend(&frame));
+    }
+
+    fn written(&self) -> Vec<u8> {
+        self.socket.lock().unwrap().clone()
+    }
+}
+
+/// A writer task, as a thread.
+fn start_writer(session: &Arc<Session>) -> thread::JoinHandle<Next> {
+    let session = session.clone();
+    thread::spawn(move || {
+        let mut batch = VecDeque::new();
+        loop {
+            match session.outbox.take(&mut batch) {
+                Next::Write => session.write(batch.drain(..)),
+                end => return end,
+            }
+        }
+    })
+}
+
+fn frame(number: u8) -> Bytes {
+    Bytes::from(vec![number])
+}
+
+/// The lane delivers one frame; the socket takes it directly unless `is_blocked`.
+fn deliver(
+    session: &Arc<Session>,
+    number: u8,
+    is_blocked: bool,
+) -> Option<thread::JoinHandle<Next>> {
+    let once = || std::iter::once(frame(number));
+    match session.outbox.state() {
+        State::Parked => match session.outbox.offer(once(), &BOUNDS, 0) {
+            Offered::Idle => session.write(once()),
+            Offered::Taken { dropped: 0, overflow: false } | Offered::Closed => {}
+            other => panic!("{other:?}"),
+        },
+        State::Idle if is_blocked => {
+            if let Offered::Taken { .. } = session.outbox.park(None, once(), &BOUNDS, 0) {
+                return Some(start_writer(session));
+            }
+        }
+        State::Idle => session.write(once()),
+        State::Closing | State::Closed => {}
+    }
+    None
+}
+
+#[test]
+fn everything_is_written_once_in_order_and_the_outbox_comes_to_rest() {
+    loom::model(|| {
+        let session = Session::open();
+        // The first and the third write find the socket full (if they are direct at all).
+        let writers: Vec<_> = (1..=4).filter_map(|n| deliver(&session, n, n % 2 == 1)).collect();
+        for writer in writers {
+            assert_eq!(writer.join().unwrap(), Next::Idle);
+        }
+        assert_eq!(session.written(), [1, 2, 3, 4]);
+        assert_eq!(session.outbox.state(), State::Idle);
+        assert_eq!(session.outbox.lag(), None);
+    });
+}
+
+#[test]
+fn whoever_ends_it_leaves_no_writer_and_no_queue() {
+    loom::model(|| {
+        let session = Session::open();
+        let killer = {
+            let session = session.clone();
+            thread::spawn(move || session.outbox.close())
+        };
+        let writers: Vec<_> = (1..=3).filter_map(|n| deliver(&session, n, n == 1)).collect();
+        for writer in writers {
+            // A writer may have finished before the end came.
+            assert!(matches!(writer.join().unwrap(), Next::Idle | Next::Closed));
+        }
+        assert!(killer.join().unwrap(), "nobody else ended it");
+        assert_eq!(session.outbox.state(), State::Closed);
+        assert_eq!(session.outbox.lag(), None);
+        let written = session.written();
+        assert_eq!(written, (1..=written.len() as u8).collect::<Vec<_>>(), "a prefix, in order");
+    });
+}
+
+#[test]
+fn the_close_frame_is_the_last_and_is_written_once() {
+    const CLOSE: u8 = 9;
+    loom::model(|| {
+        let session = Session::open();
+        let writer = deliver(&session, 1, true);
+        deliver(&session, 2, false);
+        match session.outbox.begin_close(frame(CLOSE), false) {
+            Closing::Write(close) => session.write([close]),
+            Closing::Queued { dropped } => assert_eq!(dropped, 0),
+            Closing::Already => panic!("nobody else closes"),
+        }
+        deliver(&session, 3, false);
+        assert_eq!(session.outbox.begin_close(frame(CLOSE), false), Closing::Already);
+        let end = writer.expect("the first write blocks").join().unwrap();
+        assert!(matches!(end, Next::Idle | Next::CloseWritten), "{end:?}");
+        assert_eq!(session.written(), [1, 2, CLOSE]);
+        assert_eq!(session.outbox.state(), State::Closing);
+    });
+}
+
+#[test]
+fn what_queued_up_before_the_socket_came_goes_out_first() {
+    loom::model(|| {
+        let session = Arc::new(Session { outbox: Outbox::new(), socket: Mutex::new(Vec::new()) });
+        let opener = {
+            let session = session.clone();
+            thread::spawn(move || session.outbox.open().then(|| start_writer(&session)))
+        };
+        (1..=2).for_each(|n| assert!(deliver(&session, n, false).is_none()));
+        if let Some(writer) = opener.join().unwrap() {
+            assert_eq!(writer.join().unwrap(), Next::Idle);
+        }
+        assert_eq!(session.written(), [1, 2]);
+        assert_eq!(session.outbox.state(), State::Idle);
+    });
+}

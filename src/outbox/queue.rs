@@ -95,6 +95,17 @@ impl Queue {
         Pushed::Queued
     }
 
+    /// Adds a reply that has to follow the data queued before it: the end of a membership comes after
+    /// the channel's last publication. No policy drops it.
+    pub(crate) fn push_behind(&mut self, bytes: Bytes, bounds: &Bounds, now_ms: u64) -> Pushed {
+        if self.bytes() + bytes.len() > bounds.bytes_max + CONTROL_BYTES_MAX {
+            return Pushed::Overflow;
+        }
+        self.data_bytes += bytes.len();
+        self.data.push_back(Entry { bytes, queued_ms: now_ms });
+        Pushed::Queued
+    }
+
     /// Ends the queue with a close frame. `discard` drops the data that waits, except the rest of a
     /// frame that was begun. Returns how many data frames were dropped.
     pub(crate) fn push_close(&mut self, close: Bytes, discard: bool) -> usize {

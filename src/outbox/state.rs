@@ -188,6 +188,19 @@ impl Outbox {
         }
     }
 
+    /// For the lane: a reply that must not overtake the data queued before it.
+    pub(crate) fn offer_behind(&self, frame: Bytes, bounds: &Bounds, now_ms: u64) -> Offered {
+        let mut guard = self.queue.lock();
+        match (self.state(), guard.as_mut()) {
+            (State::Idle, _) => Offered::Idle,
+            (State::Parked, Some(queue)) => {
+                let overflow = queue.push_behind(frame, bounds, now_ms) != Pushed::Queued;
+                Offered::Taken { dropped: 0, overflow }
+            }
+            _ => Offered::Closed,
+        }
+    }
+
     /// For the lane: begins to close. No data is taken from now on.
     pub(crate) fn begin_close(&self, close: Bytes, discard: bool) -> Closing {
         let mut guard = self.queue.lock();

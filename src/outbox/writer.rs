@@ -23,7 +23,7 @@ pub(crate) enum End {
     /// The session was ended by somebody else.
     Closed,
     /// The socket is broken.
-    Broken(io::Error),
+    Broken,
 }
 
 /// Writes until the outbox is empty.
@@ -41,11 +41,11 @@ pub(crate) async fn run(outbox: &Outbox, socket: &Socket) -> End {
         while !batch.is_empty() {
             match write_some(socket, &batch).await {
                 Ok(written) => advance(&mut batch, written),
-                Err(error) => return End::Broken(error),
+                Err(_) => return End::Broken,
             }
         }
-        if let Err(error) = poll_fn(|cx| socket.poll_flush(cx)).await {
-            return End::Broken(error);
+        if poll_fn(|cx| socket.poll_flush(cx)).await.is_err() {
+            return End::Broken;
         }
     }
 }

@@ -51,8 +51,9 @@ use crate::base::message::Message;
 
 /// How deep arrays and objects may nest in a published value. `serde_json` stops its recursive
 /// readers at 128, but passes over a raw value without counting, so this is counted here.
-/// Subscribers read with parsers of their own: half of that fits all of them.
-pub const DEPTH_MAX: usize = 64;
+/// Subscribers read with parsers of their own: with the object around it this makes 64, where the
+/// strictest of the common ones (System.Text.Json of .NET) stops by default.
+pub const DEPTH_MAX: usize = 63;
 
 /// The longest `id` that is a string, in bytes, after its escapes are resolved.
 pub const ID_BYTES_MAX: usize = 64;

@@ -175,8 +175,8 @@ fn nesting_is_bounded() {
         format!(r#"{{"type":"publish","channel":"a","data":{open}"[{{\"["{close}}}"#)
     };
     assert!(parse(&nested(DEPTH_MAX)).is_ok());
-    refused(&nested(DEPTH_MAX + 1), ErrorCode::BadRequest, &["nests deeper than 64"]);
-    refused(&nested(30_000), ErrorCode::BadRequest, &["nests deeper than 64"]);
+    refused(&nested(DEPTH_MAX + 1), ErrorCode::BadRequest, &["nests deeper than 63"]);
+    refused(&nested(30_000), ErrorCode::BadRequest, &["nests deeper than 63"]);
     let unclosed = format!(r#"{{"x":{}"#, "[".repeat(60_000));
     refused(&unclosed, ErrorCode::BadRequest, &["goes wrong"]);
 }

@@ -1,0 +1,276 @@
+//! What a peer's messages mean: plain ones are publications, JSON ones are commands.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use crate::base::access::{Authoriser, Grant, Refusal};
+use crate::base::disconnect::{Disconnect, Reason};
+use crate::base::ids::ChannelName;
+use crate::base::message::Message;
+use crate::frame::{self, DataKind, Opcode, Payload};
+use crate::hub::session::Session;
+use crate::hub::{Hub, PublishError, PublishOptions, SubscribeError};
+use crate::protocol::WireFormat;
+use crate::protocol::json::{self, Command, CommandError, ErrorCode, Id, Reply, Welcome};
+
+/// What the reader does after a message.
+#[derive(Debug)]
+pub(super) enum Flow {
+    /// Go on.
+    Next,
+    /// The hub has no room: wait, then publish this, then go on.
+    Publish(Box<(ChannelName, Message, PublishOptions)>),
+    /// End the session.
+    Close(Disconnect),
+}
+
+/// How one peer talks.
+#[derive(Debug)]
+pub(super) enum Dialect {
+    Raw(Raw),
+    Json(Box<Json>),
+}
+
+/// Every message is a publication to one channel.
+#[derive(Debug)]
+pub(super) struct Raw {
+    channel: Option<ChannelName>,
+    may_publish: bool,
+    echo: bool,
+}
+
+/// Every message is a command.
+#[derive(Debug)]
+pub(super) struct Json {
+    grant: Grant,
+    echo: bool,
+    authoriser: Option<Arc<dyn Authoriser>>,
+    /// The id of a publish command that waits for room.
+    waiting: Option<Option<Id>>,
+}
+
+impl Dialect {
+    pub(super) fn new(
+        format: WireFormat,
+        channel: Option<ChannelName>,
+        grant: Grant,
+        echo: bool,
+        authoriser: Option<Arc<dyn Authoriser>>,
+    ) -> Self {
+        match format {
+            WireFormat::Raw => {
+                let may_publish =
+                    channel.as_ref().is_some_and(|channel| grant.publish.allow(channel.as_str()));
+                Self::Raw(Raw { channel, may_publish, echo })
+            }
+            WireFormat::Json => {
+                Self::Json(Box::new(Json { grant, echo, authoriser, waiting: None }))
+            }
+        }
+    }
+
+    /// What the peer is told first, if anything.
+    pub(super) fn welcome(&self, session: &Session, channels: &[ChannelName]) -> Option<Bytes> {
+        let Self::Json(json) = self else { return None };
+        let user = session.user.as_ref();
+        let expires_unix_s = json.grant.expires_unix_s;
+        Some(Welcome { session: session.id, user, channels, expires_unix_s }.encode())
+    }
+
+    /// Acts on a message.
+    pub(super) fn message(
+        &mut self,
+        hub: &Hub,
+        session: &Arc<Session>,
+        kind: DataKind,
+        payload: Payload<'_>,
+    ) -> Flow {
+        match self {
+            Self::Raw(raw) => raw.publish(hub, session, kind, payload),
+            Self::Json(json) => json.command(hub, session, kind, &payload),
+        }
+    }
+
+    /// A publication that had to wait is through.
+    pub(super) fn published(&mut self, hub: &Hub, session: &Arc<Session>) -> Flow {
+        if let Self::Json(json) = self {
+            let id = json.waiting.take().flatten();
+            reply(hub, session, id.as_ref(), Reply::Published);
+        }
+        Flow::Next
+    }
+}
+
+impl Raw {
+    fn publish(&self, hub: &Hub, session: &Session, kind: DataKind, payload: Payload<'_>) -> Flow {
+        let channel = match &self.channel {
+            Some(channel) if self.may_publish => channel,
+            _ => {
+                let text = "this session may not publish to its channel";
+                return Flow::Close(Disconnect::new(Reason::PolicyViolation).with_text(text));
+            }
+        };
+        let data = payload.into_bytes();
+        let message = match kind {
+            DataKind::Text => Message::text_validated(data),
+            DataKind::Binary => Message::binary(data),
+        };
+        let options = publish_options(session, self.echo);
+        match hub.publish_with(channel, message.clone(), options) {
+            Err(PublishError::Overloaded) => {
+                Flow::Publish(Box::new((channel.clone(), message, options)))
+            }
+            // Published, or the hub is draining: then the close is on its way.
+            _ => Flow::Next,
+        }
+    }
+}
+
+impl Json {
+    fn command(
+        &mut self,
+        hub: &Hub,
+        session: &Arc<Session>,
+        kind: DataKind,
+        payload: &[u8],
+    ) -> Flow {
+        let text = match (kind, std::str::from_utf8(payload)) {
+            (DataKind::Text, Ok(text)) => text,
+            _ => {
+                let text = "a command is a text message with one JSON object, not a binary one";
+                let error = CommandError::new(None, ErrorCode::BadRequest).with_message(text);
+                return fail(hub, session, &error);
+            }
+        };
+        let request = match json::parse(text) {
+            Ok(request) => request,
+            Err(error) => return fail(hub, session, &error),
+        };
+        let id = request.id;
+        match request.command {
+            Command::Subscribe { channel } => self.subscribe(hub, session, id, &channel),
+            Command::Unsubscribe { channel } => unsubscribe(hub, session, id, &channel),
+            Command::Publish { channel, message } => {
+                self.publish(hub, session, id, channel, message)
+            }
+            Command::Refresh { token } => self.refresh(hub, session, id, token.as_str()),
+            Command::Ping => {
+                reply(hub, session, id.as_ref(), Reply::Pong);
+                Flow::Next
+            }
+        }
+    }
+
+    fn subscribe(
+        &self,
+        hub: &Hub,
+        session: &Arc<Session>,
+        id: Option<Id>,
+        channel: &ChannelName,
+    ) -> Flow {
+        if !self.grant.subscribe.allow(channel.as_str()) {
+            return fail(hub, session, &CommandError::new(id, ErrorCode::Forbidden));
+        }
+        let reply = id.as_ref().map(|id| reply_frame(id, Reply::Subscribed(channel)));
+        let error = match hub.join(session, channel, reply) {
+            Ok(()) => return Flow::Next,
+            Err(error) => error,
+        };
+        let code = match error {
+            SubscribeError::AlreadySubscribed => ErrorCode::AlreadySubscribed,
+            SubscribeError::TooManySubscriptions(_) => ErrorCode::TooManySubscriptions,
+            SubscribeError::TooManyChannels => ErrorCode::Overloaded,
+            SubscribeError::NoSession => ErrorCode::Internal,
+        };
+        fail(hub, session, &CommandError::new(id, code).with_message(error.to_string()))
+    }
+
+    fn publish(
+        &mut self,
+        hub: &Hub,
+        session: &Arc<Session>,
+        id: Option<Id>,
+        channel: ChannelName,
+        message: Message,
+    ) -> Flow {
+        if !self.grant.publish.allow(channel.as_str()) {
+            return fail(hub, session, &CommandError::new(id, ErrorCode::Forbidden));
+        }
+        let options = publish_options(session, self.echo);
+        match hub.publish_with(&channel, message.clone(), options) {
+            Ok(_) => {
+                reply(hub, session, id.as_ref(), Reply::Published);
+                Flow::Next
+            }
+            Err(PublishError::Overloaded) => {
+                self.waiting = Some(id);
+                Flow::Publish(Box::new((channel, message, options)))
+            }
+            Err(error) => {
+                let error = CommandError::new(id, ErrorCode::Overloaded)
+                    .with_message(error.to_string())
+                    .retry_after_ms(PublishError::RETRY_AFTER_MS);
+                fail(hub, session, &error)
+            }
+        }
+    }
+
+    /// A fresh token: for the same user, or it is refused and the old one goes on.
+    fn refresh(&mut self, hub: &Hub, session: &Arc<Session>, id: Option<Id>, token: &str) -> Flow {
+        let Some(authoriser) = &self.authoriser else {
+            let error = CommandError::new(id, ErrorCode::TokenInvalid)
+                .with_message("this session has no token to refresh");
+            return fail(hub, session, &error);
+        };
+        let grant = match authoriser.authorise(Some(token), SystemTime::now()) {
+            Ok(grant) if grant.user == self.grant.user => grant,
+            Ok(_) => {
+                let error = CommandError::new(id, ErrorCode::TokenInvalid)
+                    .with_message("the token is for another user");
+                return fail(hub, session, &error);
+            }
+            Err(refusal) => {
+                let code = match refusal {
+                    Refusal::Expired => ErrorCode::TokenExpired,
+                    _ => ErrorCode::TokenInvalid,
+                };
+                let error = CommandError::new(id, code).with_message(refusal.to_string());
+                return fail(hub, session, &error);
+            }
+        };
+        session.set_expires(grant.expires_unix_s);
+        let expires_unix_s = grant.expires_unix_s;
+        self.grant = grant;
+        reply(hub, session, id.as_ref(), Reply::Refreshed { expires_unix_s });
+        Flow::Next
+    }
+}
+
+fn unsubscribe(hub: &Hub, session: &Arc<Session>, id: Option<Id>, channel: &ChannelName) -> Flow {
+    let reply = id.as_ref().map(|id| reply_frame(id, Reply::Unsubscribed(channel)));
+    if hub.part(session, channel, reply) {
+        return Flow::Next;
+    }
+    fail(hub, session, &CommandError::new(id, ErrorCode::NotSubscribed))
+}
+
+fn publish_options(session: &Session, echo: bool) -> PublishOptions {
+    PublishOptions { except: (!echo).then_some(session.id) }
+}
+
+fn reply_frame(id: &Id, reply: Reply<'_>) -> Bytes {
+    frame::encode(Opcode::Text, &json::encode_reply(id, reply))
+}
+
+fn reply(hub: &Hub, session: &Arc<Session>, id: Option<&Id>, reply: Reply<'_>) {
+    if let Some(id) = id {
+        hub.control(session, reply_frame(id, reply));
+    }
+}
+
+fn fail(hub: &Hub, session: &Arc<Session>, error: &CommandError) -> Flow {
+    hub.control(session, frame::encode(Opcode::Text, &json::encode_error(error)));
+    Flow::Next
+}

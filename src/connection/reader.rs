@@ -1,0 +1,315 @@
+//! The reader: one small task per connection. Bytes in, events to the dispatcher.
+//!
+//! Bytes are read into a scratch buffer of the worker thread, so an idle connection has no buffer;
+//! bytes of an incomplete frame are kept aside by the decoder, only while it is incomplete.
+//!
+//! A peer whose publication the hub has no room for, or whose replies pile up, is not read until
+//! that has changed; what was read already waits in `held`, at most one scratch buffer.
+//!
+//! # Cancel safety
+//! The scratch buffer is never held across an await: what a poll reads it also decodes and dispatches.
+//! The task itself is never cancelled; dropped with its runtime it ends the session.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::dispatch::{Dialect, Flow};
+use crate::base::disconnect::{Disconnect, Reason};
+use crate::base::ids::ChannelName;
+use crate::base::limits::MessageLimits;
+use crate::base::message::Message;
+use crate::frame::{self, Decoded, Decoder, Event, Opcode, Violation};
+use crate::hub::session::Session;
+use crate::hub::{Hub, PublishError, PublishOptions};
+use crate::outbox::Socket;
+use crate::outbox::state::State;
+
+/// Bytes of a worker's scratch buffer: the most that one read takes.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// Replies that may be on their way to one peer before it is not read any more.
+pub(super) const REPLIES_MAX: u16 = 64;
+
+/// The window in which control frames are counted.
+const CONTROL_WINDOW_MS: u64 = 10_000;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+}
+
+/// A connection: its session, and what its peer is in the middle of saying. Ends the session when
+/// dropped.
+#[derive(Debug)]
+pub(super) struct Connection {
+    hub: Hub,
+    session: Arc<Session>,
+    decoder: Decoder,
+    dialect: Dialect,
+    controls: ControlRate,
+    /// Bytes that were read but not decoded, because the peer has to wait.
+    held: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct ControlRate {
+    max: u32,
+    count: u32,
+    since_ms: u64,
+}
+
+/// What a reader does next.
+enum Step {
+    Read,
+    /// Publish this, as soon as there is room.
+    Publish(Box<(ChannelName, Message, PublishOptions)>),
+    /// Wait until the replies are gone.
+    Replies,
+    /// Nothing the peer says matters any more; wait for its end.
+    Discard,
+    End,
+}
+
+impl Connection {
+    pub(super) fn new(
+        hub: Hub,
+        session: Arc<Session>,
+        dialect: Dialect,
+        limits: MessageLimits,
+    ) -> Self {
+        let decoder = Decoder::new(limits.into());
+        let max = limits.control_frames_per_10s_max;
+        let controls = ControlRate { max, count: 0, since_ms: 0 };
+        Self { hub, session, decoder, dialect, controls, held: Vec::new() }
+    }
+
+    pub(super) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Says hello, where the dialect has a word for it.
+    pub(super) fn welcome(&self, channels: &[ChannelName]) {
+        if let Some(text) = self.dialect.welcome(&self.session, channels) {
+            self.hub.control(&self.session, frame::encode(Opcode::Text, &text));
+        }
+    }
+
+    /// Reads until the connection is over. `early` came with the handshake.
+    pub(super) async fn run(mut self, socket: Socket, early: Bytes) {
+        self.hub.attach(&self.session, socket);
+        let mut step = self.take_held(early.into());
+        loop {
+            step = match step {
+                Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
+                Step::Publish(waiting) => self.publish_when_room(*waiting).await,
+                Step::Replies => {
+                    self.replies_gone().await;
+                    let held = std::mem::take(&mut self.held);
+                    self.take_held(held)
+                }
+                Step::Discard => {
+                    self.held = Vec::new();
+                    poll_fn(|cx| self.poll_discard(cx)).await;
+                    return;
+                }
+                Step::End => return,
+            }
+        }
+    }
+
+    fn take_held(&mut self, mut held: Vec<u8>) -> Step {
+        match held.is_empty() {
+            true => Step::Read,
+            false => self.take(&mut held),
+        }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.session.reader.register(cx.waker());
+        if self.session.outbox.state() == State::Closed {
+            return Poll::Ready(Step::End);
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let Some(socket) = self.session.socket() else { return Poll::Ready(Step::End) };
+            match socket.poll_read(cx, scratch) {
+                Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Step::End),
+                Poll::Ready(Ok(count)) => Poll::Ready(self.take(&mut scratch[..count])),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+    }
+
+    /// Reads and forgets until the peer ends, or the sweep ends it.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.session.reader.register(cx.waker());
+        if self.session.outbox.state() == State::Closed {
+            return Poll::Ready(());
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let Some(socket) = self.session.socket() else { return Poll::Ready(()) };
+            loop {
+                match socket.poll_read(cx, scratch) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+    }
+
+    /// Decodes and dispatches what came in.
+    fn take(&mut self, mut input: &mut [u8]) -> Step {
+        let now_ms = self.hub.now_ms();
+        self.session.heard_ms.store(now_ms, Ordering::Relaxed);
+        self.hub.counters().bytes_received.add(input.len() as u64);
+        let mut had_event = false;
+        loop {
+            let (event, rest) = match self.decoder.decode(input) {
+                Ok(Decoded { event, rest }) => (event, rest),
+                Err(violation) => return self.violated(&violation),
+            };
+            let Some(event) = event else { break };
+            had_event = true;
+            let step = match event {
+                Event::Message { kind, payload, .. } => {
+                    self.hub.counters().messages_received.add(1);
+                    if self.session.outbox.state() == State::Closing {
+                        input = rest;
+                        continue;
+                    }
+                    let flow = self.dialect.message(&self.hub, &self.session, kind, payload);
+                    self.step_of(flow)
+                }
+                Event::Ping(payload) => {
+                    let pong = frame::encode(Opcode::Pong, &payload);
+                    self.controls.note(now_ms).map_or_else(
+                        || {
+                            self.closing(
+                                Disconnect::new(Reason::PolicyViolation)
+                                    .with_text("too many control frames"),
+                            )
+                        },
+                        |()| {
+                            self.hub.control(&self.session, pong);
+                            self.step_of(Flow::Next)
+                        },
+                    )
+                }
+                Event::Pong(_) => self.controls.note(now_ms).map_or_else(
+                    || {
+                        self.closing(
+                            Disconnect::new(Reason::PolicyViolation)
+                                .with_text("too many control frames"),
+                        )
+                    },
+                    |()| Step::Read,
+                ),
+                Event::Close(close) => {
+                    let code = close.map_or(1000, |(code, _)| code);
+                    self.heard_close(code)
+                }
+            };
+            if !matches!(step, Step::Read) {
+                self.held = rest.to_vec();
+                return step;
+            }
+            input = rest;
+        }
+        self.note_started_frame(now_ms, had_event);
+        Step::Read
+    }
+
+    /// For the sweep: since when a frame has been coming in without an end.
+    fn note_started_frame(&mut self, now_ms: u64, had_event: bool) {
+        let since = &self.session.frame_since_ms;
+        let is_started = !self.decoder.is_idle();
+        let was_started = since.load(Ordering::Relaxed) != 0;
+        if is_started != was_started || (is_started && had_event) {
+            since.store(if is_started { now_ms.max(1) } else { 0 }, Ordering::Relaxed);
+        }
+    }
+
+    fn step_of(&self, flow: Flow) -> Step {
+        match flow {
+            Flow::Next if self.session.replies() >= REPLIES_MAX => Step::Replies,
+            Flow::Next => Step::Read,
+            Flow::Publish(waiting) => Step::Publish(waiting),
+            Flow::Close(disconnect) => self.closing(disconnect),
+        }
+    }
+
+    fn closing(&self, disconnect: Disconnect) -> Step {
+        self.session.close_heard();
+        self.hub.close(self.session.clone(), disconnect);
+        Step::Discard
+    }
+
+    fn violated(&self, violation: &Violation) -> Step {
+        tracing::debug!(session = %self.session.id, %violation, "closing a session");
+        self.closing(Disconnect::new(violation.reason()).with_text(violation.to_string()))
+    }
+
+    /// The peer closes: we answer with its code (RFC 6455 section 5.5.1). Data that is queued for it
+    /// is dropped, it has said that it wants no more.
+    fn heard_close(&self, code: u16) -> Step {
+        self.session.close_heard();
+        let disconnect = Disconnect::new(Reason::ClientClosed).with_code(code);
+        self.hub.close(self.session.clone(), disconnect);
+        Step::Discard
+    }
+
+    async fn publish_when_room(
+        &mut self,
+        (channel, message, options): (ChannelName, Message, PublishOptions),
+    ) -> Step {
+        loop {
+            self.hub.room().await;
+            if self.session.outbox.state() == State::Closed {
+                return Step::End;
+            }
+            match self.hub.publish_with(&channel, message.clone(), options) {
+                Err(PublishError::Overloaded) => {}
+                // Published, or the hub is draining: then the close is on its way.
+                _ => break,
+            }
+        }
+        let flow = self.dialect.published(&self.hub, &self.session);
+        match self.step_of(flow) {
+            Step::Read => {
+                let held = std::mem::take(&mut self.held);
+                self.take_held(held)
+            }
+            step => step,
+        }
+    }
+
+    async fn replies_gone(&self) {
+        poll_fn(|cx| {
+            self.session.reader.register(cx.waker());
+            let is_over = self.session.outbox.state() == State::Closed;
+            if is_over || self.session.replies() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.hub.end(&self.session);
+    }
+}
+
+impl ControlRate {
+    /// Notes a control frame; `None` if it is one too many.
+    fn note(&mut self, now_ms: u64) -> Option<()> {
+        if now_ms.saturating_sub(self.since_ms) >= CONTROL_WINDOW_MS {
+            (self.count, self.since_ms) = (0, now_ms);
+        }
+        self.count += 1;
+        (self.count <= self.max).then_some(())
+    }
+}

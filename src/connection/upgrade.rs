@@ -1,0 +1,263 @@
+//! From an HTTP request to a session.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{Empty, Full};
+
+use super::dispatch::Dialect;
+use super::reader::Connection;
+use super::socket;
+use crate::base::access::{Authoriser, Grant};
+use crate::base::ids::ChannelName;
+use crate::base::limits::MessageLimits;
+use crate::frame::{self, HandshakeError};
+use crate::hub::{Hub, OpenError, SessionOptions, SubscribeError};
+use crate::protocol::WireFormat;
+
+/// How long the HTTP side may take to hand over the socket once it has the answer. The answer is
+/// written by then or never: 101 is under 200 bytes.
+const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// How an upgrade is accepted, once the caller has decided that it is.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    grant: Grant,
+    channels: Vec<ChannelName>,
+    format: WireFormat,
+    echo: bool,
+    peer: Option<SocketAddr>,
+    limits: MessageLimits,
+    authoriser: Option<Arc<dyn Authoriser>>,
+    protocol: Option<HeaderValue>,
+    send_buffer_bytes: Option<usize>,
+}
+
+impl Accept {
+    /// A peer that may do what `grant` says, in no channel yet, with plain messages.
+    pub fn new(grant: Grant) -> Self {
+        Self {
+            grant,
+            channels: Vec::new(),
+            format: WireFormat::Raw,
+            echo: true,
+            peer: None,
+            limits: MessageLimits::default(),
+            authoriser: None,
+            protocol: None,
+            send_buffer_bytes: None,
+        }
+    }
+
+    /// Subscribes it to one more channel, whatever the grant says about subscribing. What a plain
+    /// peer sends goes to the first.
+    #[must_use]
+    pub fn channel(mut self, channel: ChannelName) -> Self {
+        self.channels.push(channel);
+        self
+    }
+
+    /// Subscribes it to these channels, in this order, in place of those given before.
+    #[must_use]
+    pub fn channels(mut self, channels: Vec<ChannelName>) -> Self {
+        self.channels = channels;
+        self
+    }
+
+    /// How it wants its messages, default plain.
+    #[must_use]
+    pub fn format(mut self, format: WireFormat) -> Self {
+        self.format = format;
+        self
+    }
+
+    /// Whether it gets its own messages back, default yes.
+    #[must_use]
+    pub fn echo(mut self, echo: bool) -> Self {
+        self.echo = echo;
+        self
+    }
+
+    /// Where it is, for inspection.
+    #[must_use]
+    pub fn peer(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
+    /// What it may send.
+    #[must_use]
+    pub fn limits(mut self, limits: MessageLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Who checks the fresh tokens that it may bring. Without one a refresh is refused.
+    #[must_use]
+    pub fn authoriser(mut self, authoriser: Arc<dyn Authoriser>) -> Self {
+        self.authoriser = Some(authoriser);
+        self
+    }
+
+    /// The subprotocol to select, one of those it offered.
+    #[must_use]
+    pub fn protocol(mut self, protocol: HeaderValue) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// Bytes of the kernel's send buffer for it; the system's default otherwise. What a peer that
+    /// does not read can hold in the kernel is twice this.
+    #[must_use]
+    pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.send_buffer_bytes = Some(bytes);
+        self
+    }
+}
+
+/// Turns an upgrade request into a session of the hub. The answer goes back to the peer as it is;
+/// the rest happens by itself.
+///
+/// The session is subscribed before the answer is made: a peer that sees the 101 gets everything
+/// published from then on.
+///
+/// ```no_run
+/// use axum::{Router, extract::{Request, State}, response::{IntoResponse, Response}, routing::get};
+/// use fanfare::base::access::Grant;
+/// use fanfare::connection::{Accept, upgrade};
+/// use fanfare::hub::Hub;
+///
+/// async fn feed(State(hub): State<Hub>, request: Request) -> Response {
+///     // Your own authorisation goes here: sessions, cookies, whatever you have.
+///     let channel = "news".try_into().unwrap();
+///     match upgrade(&hub, request, Accept::new(Grant::anyone()).channel(channel)) {
+///         Ok(response) => response.into_response(),
+///         Err(refusal) => refusal.response().into_response(),
+///     }
+/// }
+///
+/// #[tokio::main]
+/// async fn main() {
+///     let hub = Hub::builder().build();
+///     let app = Router::new().route("/feed", get(feed)).with_state(hub.clone());
+///     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await.unwrap();
+///     axum::serve(listener, app).await.unwrap();
+/// }
+/// ```
+///
+/// # Errors
+/// [`UpgradeError`]; nothing has changed then. [`UpgradeError::response`] is the answer to send.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn upgrade<B>(
+    hub: &Hub,
+    request: Request<B>,
+    accept: Accept,
+) -> Result<Response<Empty<Bytes>>, UpgradeError> {
+    let (parts, body) = request.into_parts();
+    let handshake = frame::check(&parts).map_err(UpgradeError::Handshake)?;
+    let connection = open(hub, accept.clone())?;
+    let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
+    tokio::spawn(async move {
+        // If this ends early, dropping the connection ends the session.
+        if let Ok(Ok(upgraded)) = tokio::time::timeout(HAND_OVER, on_upgrade).await {
+            let (socket, early) = socket::from_upgraded(upgraded, accept.send_buffer_bytes);
+            // A task of its own: this one is as large as what hyper keeps for a hand-over.
+            tokio::spawn(connection.run(socket, early));
+        }
+    });
+    let mut response = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, handshake.accept);
+    if let Some(protocol) = accept.protocol {
+        response = response.header(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response.body(Empty::new()).map_err(|_| UpgradeError::Handshake(HandshakeError::Protocol))
+}
+
+/// Opens the session and subscribes it.
+fn open(hub: &Hub, accept: Accept) -> Result<Connection, UpgradeError> {
+    let options = SessionOptions {
+        user: accept.grant.user.clone(),
+        format: accept.format,
+        expires_unix_s: accept.grant.expires_unix_s,
+        peer: accept.peer,
+    };
+    let session = hub.open(options).map_err(UpgradeError::Open)?;
+    let first = accept.channels.first().cloned();
+    let dialect = Dialect::new(accept.format, first, accept.grant, accept.echo, accept.authoriser);
+    let connection = Connection::new(hub.clone(), session, dialect, accept.limits);
+    connection.welcome(&accept.channels);
+    for channel in &accept.channels {
+        match hub.join(connection.session(), channel, None) {
+            Ok(()) | Err(SubscribeError::AlreadySubscribed) => {}
+            Err(error) => return Err(UpgradeError::Subscribe(error)),
+        }
+    }
+    Ok(connection)
+}
+
+/// Why an upgrade was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpgradeError {
+    /// The request is not a proper WebSocket handshake.
+    Handshake(HandshakeError),
+    /// The hub takes no more sessions.
+    Open(OpenError),
+    /// The session cannot be in its channels.
+    Subscribe(SubscribeError),
+}
+
+impl UpgradeError {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Handshake(error) => error.status(),
+            Self::Open(_) | Self::Subscribe(SubscribeError::TooManyChannels) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Subscribe(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The answer to send. It closes the connection: what comes behind a refused handshake is not
+    /// to be read as a request.
+    pub fn response(&self) -> Response<Full<Bytes>> {
+        let body = serde_json::json!({ "error": self.to_string() }).to_string();
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        match self.status() {
+            StatusCode::UPGRADE_REQUIRED => {
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl fmt::Display for UpgradeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshake(error) => error.fmt(f),
+            Self::Open(error) => error.fmt(f),
+            Self::Subscribe(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for UpgradeError {}

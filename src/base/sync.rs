@@ -43,6 +43,14 @@ mod model {
     pub use loom::future::AtomicWaker;
     pub use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
+    /// Runs `check` under every schedule with at most three preemptions. Nearly all bugs of this kind
+    /// need two; without a bound the larger models run for hours.
+    pub fn model(check: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(check);
+    }
+
     /// Stand-in for `parking_lot::Mutex`: loom's lock without its poison.
     #[derive(Debug, Default)]
     pub struct Mutex<T>(loom::sync::Mutex<T>);

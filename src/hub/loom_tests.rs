@@ -13,6 +13,7 @@ use super::inbox::Inbox;
 use super::mailbox::{Duty, Mailbox};
 use super::roster::{Member, Roster, SnapshotSwap};
 use crate::base::ids::SessionId;
+use crate::base::sync::model;
 
 /// Drains into `seen`. `try_lock` fails if two drain at once: that is the exclusion the duty promises.
 fn drain(mailbox: &Mailbox<(u8, u8)>, mut duty: Duty, seen: &Mutex<Vec<(u8, u8)>>) {
@@ -35,7 +36,7 @@ fn drain(mailbox: &Mailbox<(u8, u8)>, mut duty: Duty, seen: &Mutex<Vec<(u8, u8)>
 
 #[test]
 fn every_letter_is_drained_once_and_in_its_posters_order() {
-    loom::model(|| {
+    model(|| {
         let mailbox = Arc::new(Mailbox::new());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let posters: Vec<_> = (0..2u8)
@@ -65,7 +66,7 @@ fn every_letter_is_drained_once_and_in_its_posters_order() {
 
 #[test]
 fn a_lane_that_goes_to_sleep_misses_no_post() {
-    loom::model(|| {
+    model(|| {
         let inbox = Arc::new(Inbox::new());
         let posters: Vec<_> = (0..2)
             .map(|item| {
@@ -151,7 +152,7 @@ impl Channel {
 
 #[test]
 fn a_subscriber_gets_everything_from_its_join_on() {
-    loom::model(|| {
+    model(|| {
         let channel = Arc::new(Channel::new());
         let publisher = {
             let channel = channel.clone();
@@ -175,7 +176,7 @@ fn a_subscriber_gets_everything_from_its_join_on() {
 
 #[test]
 fn one_that_comes_and_goes_gets_a_stretch_without_a_gap() {
-    loom::model(|| {
+    model(|| {
         let channel = Arc::new(Channel::new());
         let publisher = {
             let channel = channel.clone();

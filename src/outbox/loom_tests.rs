@@ -11,6 +11,7 @@ use loom::thread;
 use super::queue::Bounds;
 use super::state::{Closing, Next, Offered, Outbox, State};
 use crate::base::limits::SlowConsumerPolicy;
+use crate::base::sync::model;
 
 const BOUNDS: Bounds =
     Bounds { bytes_max: 100, frames_max: 100, policy: SlowConsumerPolicy::Disconnect };
@@ -81,7 +82,7 @@ fn deliver(
 
 #[test]
 fn everything_is_written_once_in_order_and_the_outbox_comes_to_rest() {
-    loom::model(|| {
+    model(|| {
         let session = Session::open();
         // The first and the third write find the socket full (if they are direct at all).
         let writers: Vec<_> = (1..=4).filter_map(|n| deliver(&session, n, n % 2 == 1)).collect();
@@ -96,7 +97,7 @@ fn everything_is_written_once_in_order_and_the_outbox_comes_to_rest() {
 
 #[test]
 fn whoever_ends_it_leaves_no_writer_and_no_queue() {
-    loom::model(|| {
+    model(|| {
         let session = Session::open();
         let killer = {
             let session = session.clone();
@@ -118,7 +119,7 @@ fn whoever_ends_it_leaves_no_writer_and_no_queue() {
 #[test]
 fn the_close_frame_is_the_last_and_is_written_once() {
     const CLOSE: u8 = 9;
-    loom::model(|| {
+    model(|| {
         let session = Session::open();
         let writer = deliver(&session, 1, true);
         deliver(&session, 2, false);
@@ -138,7 +139,7 @@ fn the_close_frame_is_the_last_and_is_written_once() {
 
 #[test]
 fn what_queued_up_before_the_socket_came_goes_out_first() {
-    loom::model(|| {
+    model(|| {
         let session = Arc::new(Session { outbox: Outbox::new(), socket: Mutex::new(Vec::new()) });
         let opener = {
             let session = session.clone();

@@ -243,7 +243,7 @@ impl Connection {
     }
 
     fn closing(&self, disconnect: Disconnect) -> Step {
-        self.session.close_heard();
+        self.session.close_unheard();
         self.hub.close(self.session.clone(), disconnect);
         Step::Discard
     }

@@ -59,6 +59,8 @@ impl Default for SessionOptions {
 const CLOSE_WRITTEN: u8 = 1;
 /// The peer's close frame was read.
 const CLOSE_HEARD: u8 = 2;
+/// The peer is not listened to any more.
+const DEAF: u8 = 4;
 /// No reason yet in `ended_by`.
 const NOT_ENDED: u8 = u8::MAX;
 /// Never, in `expires_unix_s`.
@@ -161,13 +163,24 @@ impl Session {
         self.close_step(CLOSE_HEARD);
     }
 
-    /// When both have happened we say that nothing more comes (RFC 6455 section 7.1.1: the server
-    /// is the first to close the connection); the peer's end follows.
+    /// The peer broke the protocol: whatever it says from now on, its close included, is noise.
+    pub(crate) fn close_unheard(&self) {
+        self.close_step(DEAF);
+    }
+
+    /// Our close and the peer's: that is the end, and the server is the first to close the
+    /// connection (RFC 6455 section 7.1.1). Our close and a deaf ear: we say that nothing more comes
+    /// and wait for the peer's end. Closing at once while it still sends would reset the connection,
+    /// and the reset could overtake our close frame.
     fn close_step(&self, flag: u8) {
         let before = self.close_flags.fetch_or(flag, Ordering::AcqRel);
-        let both = CLOSE_WRITTEN | CLOSE_HEARD;
-        if before != both
-            && before | flag == both
+        let now = before | flag;
+        if now == before || now & CLOSE_WRITTEN == 0 {
+            return;
+        }
+        if now & CLOSE_HEARD != 0 {
+            self.kill();
+        } else if now & DEAF != 0
             && let Some(socket) = self.socket()
         {
             socket.finish();

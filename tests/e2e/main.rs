@@ -1,0 +1,18 @@
+//! The gateway as its users meet it: the real program, real sockets, clients written by others.
+//!
+//! * `fanout`: every message, once, in one order, while others come and go.
+//! * `slow`: subscribers that stop reading.
+//! * `identity`: tokens, users, expiry, origins.
+//! * `api`: the HTTP side.
+//! * `json`: the JSON session protocol.
+//! * `lifecycle`: start, signals, drain, exit codes.
+//! * `embed`: the library inside somebody else's server.
+
+mod api;
+mod embed;
+mod fanout;
+mod identity;
+mod json;
+mod lifecycle;
+mod slow;
+mod support;

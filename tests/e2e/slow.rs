@@ -1,0 +1,140 @@
+//! Subscribers that stop reading, beside one that goes on.
+
+use std::time::{Duration, Instant};
+
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{Client, Gateway};
+
+const MESSAGE_BYTES: usize = 32 << 10;
+
+fn message(number: u32) -> Vec<u8> {
+    let mut bytes = vec![0; MESSAGE_BYTES];
+    bytes[..4].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+fn number_of(message: &Message) -> u32 {
+    let Message::Binary(bytes) = message else { panic!("{message:?}") };
+    assert_eq!(bytes.len(), MESSAGE_BYTES);
+    u32::from_be_bytes(bytes[..4].try_into().unwrap())
+}
+
+async fn publish(gateway: &Gateway, number: u32) {
+    let headers = [("content-type", "application/octet-stream")];
+    let answer = gateway.request("POST", "/publish?channel=big", &headers, &message(number)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// Clients that never read, with a small receive buffer so that it shows soon.
+async fn stalled(gateway: &Gateway, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = gateway.connect("/ws?channel=big").await;
+        let socket = socket2::SockRef::from(&*client.socket());
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        clients.push(client);
+    }
+    clients
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_stops_reading_is_evicted_and_the_others_notice_nothing() {
+    const STALLED: usize = 50;
+    const MESSAGES: u32 = 800;
+    let gateway = Gateway::start(&[], &[("FANFARE_HTTP_SEND_BUFFER_BYTES", "65536")]).await;
+    let mut healthy = gateway.connect("/ws?channel=big").await;
+    let clients = stalled(&gateway, STALLED).await;
+    let before = gateway.resident_bytes();
+
+    let reader = tokio::spawn(async move {
+        for number in 0..MESSAGES {
+            assert_eq!(number_of(&healthy.next().await), number);
+        }
+        healthy
+    });
+    let mut most = 0;
+    for number in 0..MESSAGES {
+        publish(&gateway, number).await;
+        most = most.max(gateway.resident_bytes());
+    }
+    reader.await.unwrap().close().await;
+
+    let evicted = "fanfare_disconnects_total{reason=\"slow_consumer\"}";
+    gateway.until_metric("fanfare_sessions", |sessions| sessions == 0.0).await;
+    assert_eq!(gateway.metric(evicted).await, STALLED as f64);
+    // 25 MiB were published; each outbox may hold 256 KiB of it, the same bytes for all 50. Without
+    // a bound this would be 25 MiB at least.
+    let grown = most.saturating_sub(before);
+    assert!(grown < 12 << 20, "grew by {} KiB", grown >> 10);
+    drop(clients);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_is_told_why_it_goes() {
+    let gateway = Gateway::start(&[], &[("FANFARE_HTTP_SEND_BUFFER_BYTES", "65536")]).await;
+    let mut client = stalled(&gateway, 1).await.remove(0);
+    let mut number = 0;
+    while gateway.metric("fanfare_disconnects_total{reason=\"slow_consumer\"}").await == 0.0
+        && gateway.metric("fanfare_dropped_total").await == 0.0
+    {
+        publish(&gateway, number).await;
+        number += 1;
+        assert!(number < 500, "never evicted");
+    }
+    // It reads again, in time: whole messages, in order, without a gap, and then the reason.
+    let (code, text) = client.close_code().await;
+    assert_eq!((code, text.as_str()), (4408, "slow consumer"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drop_newest_keeps_the_session_and_counts_what_it_lost() {
+    const MESSAGES: u32 = 100;
+    let gateway = Gateway::start(
+        &[],
+        &[
+            ("FANFARE_HTTP_SEND_BUFFER_BYTES", "65536"),
+            ("FANFARE_HUB_SLOW_CONSUMER_POLICY", "drop_newest"),
+            ("FANFARE_HUB_OUTBOX_AGE_MAX_MS", "60000"),
+        ],
+    )
+    .await;
+    let mut client = stalled(&gateway, 1).await.remove(0);
+    for number in 0..MESSAGES {
+        publish(&gateway, number).await;
+    }
+    gateway.until_metric("fanfare_dropped_total", |dropped| dropped > 0.0).await;
+    gateway.until_metric("fanfare_publication_bytes_pending", |bytes| bytes == 0.0).await;
+    let dropped = gateway.metric("fanfare_dropped_total").await as u32;
+    // What it gets now is the beginning, without a gap: the newest were dropped.
+    for number in 0..MESSAGES - dropped {
+        assert_eq!(number_of(&client.next().await), number);
+    }
+    client.assert_silent().await;
+    // And it is a healthy session again.
+    publish(&gateway, 4_711).await;
+    assert_eq!(number_of(&client.next().await), 4_711);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_too_long_ends_the_session_whatever_the_policy() {
+    let gateway = Gateway::start(
+        &[],
+        &[
+            ("FANFARE_HTTP_SEND_BUFFER_BYTES", "65536"),
+            ("FANFARE_HUB_SLOW_CONSUMER_POLICY", "drop_newest"),
+            ("FANFARE_HUB_OUTBOX_AGE_MAX_MS", "500"),
+            ("FANFARE_HUB_CLOSE_TIMEOUT_MS", "500"),
+        ],
+    )
+    .await;
+    let clients = stalled(&gateway, 1).await;
+    for number in 0..30 {
+        publish(&gateway, number).await;
+    }
+    let began = Instant::now();
+    gateway.until_metric("fanfare_sessions", |sessions| sessions == 0.0).await;
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert_eq!(gateway.metric("fanfare_disconnects_total{reason=\"slow_consumer\"}").await, 1.0);
+    drop(clients);
+}

@@ -1,6 +1,92 @@
-//! Fanfare: one message in, as many copies out as there are subscribers.
+//! Fanfare: one message in, as many copies out as there are subscribers, each on time, with memory
+//! that stays bounded when some of them cannot keep up.
 //!
-//! (The front page of the crate documentation is written at the end of this file's `doc` includes.)
+//! It is a library (the [`Hub`](hub::Hub)), a gateway (`fanfare serve`) and the tests and models
+//! that hold both to their promises.
+//!
+//! # A hub in your own program
+//!
+//! From any hyper or axum request to a session of the hub: [`connection::upgrade`], whose example is
+//! a whole program. Then:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use fanfare::base::message::Message;
+//! use fanfare::hub::Hub;
+//!
+//! let hub = Hub::builder().outbox_bytes_max(64 << 10).build();
+//! let news = "news".try_into().unwrap();
+//! let published = hub.publish(&news, Message::text("extra, extra")).unwrap();
+//! assert_eq!(published.subscribers, 0); // nobody is connected yet
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! * **Order**: one total order per channel, the same for every subscriber. A publisher's own order
+//!   is kept.
+//! * **Delivery**: at most once to a live session, and without a gap from its subscription to its
+//!   end, unless its channel's policy says otherwise ([`SlowConsumerPolicy`]); every message dropped
+//!   by policy is counted.
+//! * **Subscribed means subscribed**: a client that sees the 101 of its upgrade, or the reply to its
+//!   `subscribe`, gets everything published from then on. After the reply to its `unsubscribe` it
+//!   gets nothing more of that channel.
+//! * **Bounded**: every queue has a bound, a default and a place in [`HubLimits`]. A publisher that
+//!   finds the hub full is told so; the hub does not grow.
+//!
+//! # Dropping futures
+//!
+//! Nothing that a caller awaits holds a message: [`Hub::publish`](hub::Hub::publish) does not wait
+//! at all, and [`Hub::room`](hub::Hub::room) and [`Hub::drain`](hub::Hub::drain) say what dropping
+//! them does.
+//!
+//! # The house
+//!
+//! Imports go down only; a test holds the sources to this table.
+//!
+//! | floor | part | holds |
+//! |---|---|---|
+//! | 8 | `bin/fanfare.rs`, `cli` | arguments → command → exit code; the allocator |
+//! | 7 | `gateway` | build and run: listener, signals, drain |
+//! | 6 | `config` | what was typed → what is used; file < environment < flags |
+//! | 5 | `http` | router, API, metrics, health, the page |
+//! | 4 | [`connection`] | upgrade, reader, dispatch |
+//! | 3 | [`hub`] | facade, registry, channel mailbox, roster and snapshots, lanes, prepared publications |
+//! | 2 | [`protocol`], `auth` | JSON sessions as pure bytes ⇄ values; tokens, keys, origins |
+//! | 1 | [`frame`], [`outbox`] | the WebSocket codec; the bounded queue of one session, its socket and writer |
+//! | 0 | [`base`] | ids, messages, limits, counters, the disconnect table, the model checker's shim |
+//!
+//! # The way of a publication
+//!
+//! ```text
+//! reader ─┐                                ┌─ lane 0 ─ walk snapshot ─ write ─┬─ socket
+//! HTTP  ──┴─ Hub::publish ─ channel mailbox┤                                  └─ outbox ─ writer task
+//!               (lock-free)  (one at a time)└─ lane 1 ─ ...
+//! ```
+//!
+//! A publisher posts to the channel's mailbox; whoever finds it idle drains it. The drainer numbers
+//! the letter, brings the member snapshots up to date if somebody came or went, and posts to the
+//! lanes. A lane takes everything that is pending for a channel, joins the frames (each encoded once
+//! per wire format) and walks the snapshot: one load and one write per member. Only what a socket
+//! does not take at once goes into an outbox, and only while there is one does a writer task exist.
+//!
+//! # Decisions
+//!
+//! * **The writer lives with the outbox** (floor 1), not with the connection: a lane starts it, and a
+//!   lane must not know connections.
+//! * **A batch loads the newest snapshot, and each member carries the number of the letter that
+//!   brought it.** So a batch need not end where somebody joined, and a join storm does not undo
+//!   batching. It does end where somebody is told that a membership is over.
+//! * **A session exists before its socket does.** It is subscribed before the 101 is written, and
+//!   what it is to get queues up until the socket is handed over. That is what makes "subscribed
+//!   means subscribed" true for a plain WebSocket, which has no reply to wait for.
+//! * **No state for the direct write.** Only the lane leaves the idle state, so it needs no exchange
+//!   to write in it: one load per member is all ([`outbox`]).
+//! * **A stream that is neither TCP nor a Unix socket** is written by a writer task only: it may
+//!   buffer what it takes, and only a task can wait until that is flushed.
+//!
+//! [`SlowConsumerPolicy`]: base::limits::SlowConsumerPolicy
+//! [`HubLimits`]: base::limits::HubLimits
 
 #[cfg(feature = "gateway")]
 pub mod auth;

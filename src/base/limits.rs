@@ -98,3 +98,40 @@ impl Default for MessageLimits {
         Self { message_bytes_max: 64 << 10, fragments_max: 64, control_frames_per_10s_max: 20 }
     }
 }
+
+/// The bounds of the HTTP side: handshakes, requests, connections.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpLimits {
+    /// Bytes of a request's line and headers together, default 8 KiB. Never below 8,192, the
+    /// smallest read buffer that hyper takes.
+    pub header_bytes_max: usize,
+    /// Headers of one request, default 64.
+    pub headers_max: usize,
+    /// How long a connection may take from being accepted to the end of its request or handshake,
+    /// TLS and authentication included, in milliseconds, default 5,000.
+    pub handshake_timeout_ms: u64,
+    /// Bytes of a request's body, default 1 MiB. Memory: this, per request that is being answered.
+    pub body_bytes_max: usize,
+    /// Items of one batch request, default 1,000.
+    pub batch_items_max: usize,
+    /// Connections at once, default 1,000,000; never more than the process may open files, less a
+    /// reserve. Memory: about 1.5 KiB for an idle WebSocket.
+    pub connections_max: usize,
+    /// Bytes that the kernel keeps for one connection's unsent data (`SO_SNDBUF`), default 256 KiB.
+    /// Memory: the kernel's, and only while a peer does not read.
+    pub send_buffer_bytes: usize,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            header_bytes_max: 8 << 10,
+            headers_max: 64,
+            handshake_timeout_ms: 5_000,
+            body_bytes_max: 1 << 20,
+            batch_items_max: 1_000,
+            connections_max: 1_000_000,
+            send_buffer_bytes: 256 << 10,
+        }
+    }
+}

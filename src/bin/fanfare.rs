@@ -1,3 +1,15 @@
-//! The program.
+//! The program: [`fanfare::cli`] with an allocator.
+//!
+//! A publication is allocated by the thread that reads it and freed by whichever lane drops the
+//! last reference, so most frees are of another thread's memory. mimalloc takes such a free with
+//! one atomic push onto the page's own list, where glibc locks the arena that the block is from.
+//! It is the program's choice and not the library's: who embeds a hub keeps their own.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    fanfare::cli::main()
+}

@@ -1,0 +1,51 @@
+//! `fanfare serve`: the order of events.
+
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+use super::exit::Failure;
+use super::logging;
+use crate::config::{self, Flags, Process, Settings};
+use crate::gateway;
+
+/// What tasks may take to notice that the gateway has ended. Nothing is owed to anyone by then.
+const LEFTOVERS_TIMEOUT: Duration = Duration::from_millis(100);
+
+pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
+    let settings = config::load(flags, &Process)?;
+    logging::start(&settings.log);
+    warn_of_what_is_open(&settings);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(settings.hub.lanes)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(format!("cannot start threads: {error}")))?;
+    let ended = runtime.block_on(gateway::run_until_signal(settings));
+    runtime.shutdown_timeout(LEFTOVERS_TIMEOUT);
+    ended?;
+    Ok(())
+}
+
+/// Says what anyone may do, and how to end that.
+fn warn_of_what_is_open(settings: &Settings) {
+    let listen = settings.listen;
+    if settings.open_mode {
+        tracing::warn!(
+            "OPEN: there are no keys, so anyone who reaches {listen} may subscribe, publish and \
+             use the API; to close it: export FANFARE_API_KEYS=$(openssl rand -hex 32) \
+             FANFARE_AUTH_SECRET=$(openssl rand -hex 32)"
+        );
+    } else if settings.auth.is_none() {
+        tracing::warn!(
+            "OPEN SESSIONS: the API has keys and sessions have none, so anyone who reaches \
+             {listen} may subscribe and publish; to close it: export \
+             FANFARE_AUTH_SECRET=$(openssl rand -hex 32)"
+        );
+    } else if settings.api.keys_count == 0 {
+        tracing::warn!(
+            "the API is closed, because it has no keys; to use it: export \
+             FANFARE_API_KEYS=$(openssl rand -hex 32)"
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! From what was typed to what is used: the one step that can fail for what a value means.
+
+use std::net::SocketAddr;
+
+use tracing_subscriber::EnvFilter;
+
+use super::Places;
+use super::access;
+use super::environment::Environment;
+use super::error::{ConfigError, Place};
+use super::raw::{Raw, RawHttp, RawHub, RawMessages};
+use super::secrets::{self, Files};
+use super::settings::{LogFormat, LogSettings, Settings};
+use crate::auth::origin::OriginList;
+use crate::auth::token::COOKIE_NAME;
+use crate::base::limits::{HttpLimits, HubLimits, MessageLimits, SlowConsumerPolicy};
+
+/// The longest name of a cookie, in bytes: browsers bound name and value together at 4 KiB.
+const COOKIE_NAME_BYTES_MAX: usize = 128;
+
+/// Checks the values one by one, then against each other.
+pub(crate) fn settings(
+    raw: Raw,
+    places: &Places,
+    environment: &dyn Environment,
+) -> Result<Settings, ConfigError> {
+    let files = Files { places, environment };
+    let listen = listen(raw.listen.as_deref(), places)?;
+    let insecure = raw.insecure.unwrap_or(false);
+    let api = secrets::api(raw.api, &files)?;
+    let auth_cookie = cookie(raw.auth.cookie.as_deref(), places)?;
+    let auth = secrets::auth(raw.auth, &files)?;
+    let open_mode = access::decide(access::Asked {
+        listen,
+        listen_place: places.of("listen"),
+        insecure,
+        has_api_keys: api.keys_count > 0,
+        has_auth_keys: auth.is_some(),
+    })?;
+    let allow = raw.origins.allow.unwrap_or_default();
+    let origins = OriginList::new(&allow).map_err(|error| {
+        ConfigError::new(places.of_item("origins.allow", error.index), error.to_string())
+    })?;
+    let settings = Settings {
+        listen,
+        open_mode,
+        insecure,
+        api,
+        auth,
+        auth_cookie,
+        origins,
+        hub: hub(raw.hub, environment.cores()),
+        messages: messages(&raw.messages),
+        http: http(&raw.http),
+        drain_timeout_ms: raw.drain.timeout_ms.unwrap_or(10_000),
+        log: LogSettings {
+            format: match raw.log.format.as_deref() {
+                Some("json") => LogFormat::Json,
+                _ => LogFormat::Text,
+            },
+            filter: filter(raw.log.filter, places)?,
+        },
+    };
+    bounds(&settings, places)?;
+    Ok(settings)
+}
+
+fn listen(typed: Option<&str>, places: &Places) -> Result<SocketAddr, ConfigError> {
+    typed.unwrap_or("127.0.0.1:8000").parse().map_err(|_| {
+        ConfigError::new(
+            places.of("listen"),
+            "listen takes an IP address and a port; write it like 127.0.0.1:8000, 0.0.0.0:8000 or \
+             [::]:8000",
+        )
+    })
+}
+
+fn cookie(typed: Option<&str>, places: &Places) -> Result<String, ConfigError> {
+    let name = typed.unwrap_or(COOKIE_NAME);
+    // RFC 6265 section 4.1.1: the name is a token of RFC 2616.
+    let is_token =
+        name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    if name.is_empty() || name.len() > COOKIE_NAME_BYTES_MAX || !is_token {
+        return Err(ConfigError::new(
+            places.of("auth.cookie"),
+            "auth.cookie is not the name of a cookie; use up to 128 letters, digits, _ and -",
+        ));
+    }
+    Ok(name.into())
+}
+
+fn filter(typed: Option<String>, places: &Places) -> Result<String, ConfigError> {
+    let filter = typed.unwrap_or_else(|| "info".into());
+    match EnvFilter::try_new(&filter) {
+        Ok(_) => Ok(filter),
+        Err(_) => Err(ConfigError::new(
+            places.of("log.filter"),
+            "log.filter is not a filter; write a level, and others for parts of the program: \
+             info,fanfare::http=debug",
+        )),
+    }
+}
+
+fn hub(raw: RawHub, cores: usize) -> HubLimits {
+    let default = HubLimits::default();
+    HubLimits {
+        lanes: raw.lanes.unwrap_or(cores.clamp(1, 1_024)),
+        sessions_max: raw.sessions_max.unwrap_or(default.sessions_max),
+        channels_max: raw.channels_max.unwrap_or(default.channels_max),
+        subscriptions_per_session_max: raw
+            .subscriptions_per_session_max
+            .unwrap_or(default.subscriptions_per_session_max),
+        publications_pending_max: raw
+            .publications_pending_max
+            .unwrap_or(default.publications_pending_max),
+        publication_bytes_pending_max: raw
+            .publication_bytes_pending_max
+            .unwrap_or(default.publication_bytes_pending_max),
+        outbox_bytes_max: raw.outbox_bytes_max.unwrap_or(default.outbox_bytes_max),
+        outbox_frames_max: raw.outbox_frames_max.unwrap_or(default.outbox_frames_max),
+        outbox_age_max_ms: raw.outbox_age_max_ms.unwrap_or(default.outbox_age_max_ms),
+        slow_consumer_policy: match raw.slow_consumer_policy.as_deref() {
+            Some("drop_newest") => SlowConsumerPolicy::DropNewest,
+            Some(_) => SlowConsumerPolicy::Disconnect,
+            None => default.slow_consumer_policy,
+        },
+        close_timeout_ms: raw.close_timeout_ms.unwrap_or(default.close_timeout_ms),
+        ping_interval_ms: raw.ping_interval_ms.unwrap_or(default.ping_interval_ms),
+        pong_timeout_ms: raw.pong_timeout_ms.unwrap_or(default.pong_timeout_ms),
+        frame_timeout_ms: raw.frame_timeout_ms.unwrap_or(default.frame_timeout_ms),
+        writes_per_turn: raw.writes_per_turn.unwrap_or(default.writes_per_turn),
+        pass_bytes_max: raw.pass_bytes_max.unwrap_or(default.pass_bytes_max),
+    }
+}
+
+fn messages(raw: &RawMessages) -> MessageLimits {
+    let default = MessageLimits::default();
+    MessageLimits {
+        message_bytes_max: raw.message_bytes_max.unwrap_or(default.message_bytes_max),
+        fragments_max: raw.fragments_max.unwrap_or(default.fragments_max),
+        control_frames_per_10s_max: raw
+            .control_frames_per_10s_max
+            .unwrap_or(default.control_frames_per_10s_max),
+    }
+}
+
+fn http(raw: &RawHttp) -> HttpLimits {
+    let default = HttpLimits::default();
+    HttpLimits {
+        header_bytes_max: raw.header_bytes_max.unwrap_or(default.header_bytes_max),
+        headers_max: raw.headers_max.unwrap_or(default.headers_max),
+        handshake_timeout_ms: raw.handshake_timeout_ms.unwrap_or(default.handshake_timeout_ms),
+        body_bytes_max: raw.body_bytes_max.unwrap_or(default.body_bytes_max),
+        batch_items_max: raw.batch_items_max.unwrap_or(default.batch_items_max),
+        connections_max: raw.connections_max.unwrap_or(default.connections_max),
+        send_buffer_bytes: raw.send_buffer_bytes.unwrap_or(default.send_buffer_bytes),
+    }
+}
+
+/// Bounds that only make sense together: the largest message must fit wherever it waits.
+fn bounds(settings: &Settings, places: &Places) -> Result<(), ConfigError> {
+    let message_bytes_max = settings.messages.message_bytes_max;
+    for (path, bytes) in [
+        ("hub.outbox_bytes_max", settings.hub.outbox_bytes_max),
+        ("hub.publication_bytes_pending_max", settings.hub.publication_bytes_pending_max),
+    ] {
+        if bytes < message_bytes_max {
+            let message = places.of("messages.message_bytes_max");
+            let place = places.of(path);
+            return Err(ConfigError::new(
+                if place == Place::Default { message } else { place },
+                format!(
+                    "{path} is {bytes}, and the largest message ({message_bytes_max} bytes) would \
+                     not fit; raise it to at least {message_bytes_max}, or lower \
+                     messages.message_bytes_max"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! The table of keys: one row for each thing that can be configured.
+//!
+//! The file, the environment, `--set`, the suggestions for unknown names and `fanfare config` all
+//! work from it, so none of them can forget a key.
+
+use toml::Value;
+
+use super::settings::{LogFormat, Settings};
+use crate::auth::jwt::LEEWAY_S_MAX;
+use crate::base::limits::SlowConsumerPolicy;
+
+/// One key.
+pub(crate) struct Key {
+    /// Its name, with its section: `hub.lanes`.
+    pub(crate) path: &'static str,
+    pub(crate) kind: Kind,
+    /// What is used, as it would be typed; `None` if that is nothing, or is not shown.
+    pub(crate) get: fn(&Settings) -> Option<Value>,
+    /// What could be typed, for a key without a default to show.
+    pub(crate) example: Option<&'static str>,
+    pub(crate) meaning: &'static str,
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Switch,
+    Number {
+        min: i64,
+        max: i64,
+    },
+    Text,
+    Choice(&'static [&'static str]),
+    List,
+    Secret,
+    SecretList,
+    /// A list of tables, each with the entries of [`KEY_TABLE`]: in the file only.
+    KeyTables,
+}
+
+impl Kind {
+    /// Whether what was typed must not be repeated, nor stand in the arguments of a process.
+    pub(crate) fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::SecretList | Self::KeyTables)
+    }
+
+    /// What to write, for an error.
+    pub(crate) fn wanted(self) -> String {
+        match self {
+            Self::Switch => "true or false".into(),
+            Self::Number { min, max } => format!("a plain number from {min} to {max}"),
+            Self::Text | Self::Secret => "a text in double quotes".into(),
+            Self::Choice(names) => format!("one of {}", names.join(", ")),
+            Self::List | Self::SecretList => "a list of texts: [\"...\", \"...\"]".into(),
+            Self::KeyTables => {
+                "a list of tables: [{ kid = \"a\", algorithm = \"HS256\", secret = \"...\" }]"
+                    .into()
+            }
+        }
+    }
+}
+
+/// What an entry of `auth.keys` may hold.
+pub(crate) const KEY_TABLE: &[&str] =
+    &["kid", "algorithm", "secret", "secret_file", "public_key", "public_key_file"];
+
+/// The names of [`Algorithm`](crate::auth::keys::Algorithm); a test compares.
+pub(crate) const ALGORITHMS: &[&str] =
+    &["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"];
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+const GIB: i64 = 1 << 30;
+
+impl Key {
+    /// The environment variable.
+    pub(crate) fn variable(&self) -> String {
+        format!("FANFARE_{}", self.path.replace('.', "_").to_uppercase())
+    }
+
+    /// The section, empty at the top, and the name in it.
+    pub(crate) fn split(&self) -> (&'static str, &'static str) {
+        self.path.split_once('.').unwrap_or(("", self.path))
+    }
+
+    pub(crate) fn find(path: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|key| key.path == path)
+    }
+
+    const fn example(mut self, example: &'static str) -> Self {
+        self.example = Some(example);
+        self
+    }
+}
+
+const fn key(
+    path: &'static str,
+    kind: Kind,
+    get: fn(&Settings) -> Option<Value>,
+    meaning: &'static str,
+) -> Key {
+    Key { path, kind, get, example: None, meaning }
+}
+
+const fn number(
+    path: &'static str,
+    (min, max): (i64, i64),
+    get: fn(&Settings) -> Option<Value>,
+    meaning: &'static str,
+) -> Key {
+    key(path, Kind::Number { min, max }, get, meaning)
+}
+
+/// A number that came through a check, and so fits.
+fn int(number: impl TryInto<i64>) -> Option<Value> {
+    number.try_into().ok().map(Value::Integer)
+}
+
+fn text(text: &str) -> Option<Value> {
+    Some(text.into())
+}
+
+/// Every key, section by section.
+#[rustfmt::skip]
+pub(crate) const KEYS: &[Key] = &[
+    key("listen", Kind::Text, |s| text(&s.listen.to_string()),
+        "The IP address and port to listen on."),
+    key("insecure", Kind::Switch, |s| Some(s.insecure.into()),
+        "Allows what is refused otherwise: an address that others can reach without keys for the \
+         API and for sessions, and sessions without tokens beside an API with keys."),
+
+    key("api.keys", Kind::SecretList, |_| None,
+        "The keys of the HTTP API: what X-API-Key must hold, at least 16 characters each.")
+        .example("[\"(openssl rand -hex 32)\"]"),
+    key("api.keys_file", Kind::Text, |_| None,
+        "A file with such keys, one a line; they count beside those of api.keys. Relative to this \
+         file.")
+        .example("\"/run/secrets/fanfare-api-keys\""),
+
+    key("auth.keys", Kind::KeyTables, |_| None,
+        "Several keys that tokens are signed with. Each has an algorithm and one of secret, \
+         secret_file, public_key (PEM) and public_key_file, and a kid if tokens name it.")
+        .example("[{ kid = \"a\", algorithm = \"RS256\", public_key_file = \"a.pem\" }]"),
+    key("auth.algorithm", Kind::Choice(ALGORITHMS), |_| None,
+        "The short way for a single key: what it is for. HS256 if there is a secret.")
+        .example("\"HS256\""),
+    key("auth.secret", Kind::Secret, |_| None,
+        "The short way: the secret, for HS256 at least 32 bytes.")
+        .example("\"(openssl rand -hex 32)\""),
+    key("auth.secret_file", Kind::Text, |_| None,
+        "The short way: a file with the secret. A line break at its end does not count.")
+        .example("\"/run/secrets/fanfare-auth-secret\""),
+    key("auth.public_key", Kind::Text, |_| None,
+        "The short way: a public key in PEM, for every algorithm but the HS ones.")
+        .example("\"-----BEGIN PUBLIC KEY-----\\n...\""),
+    key("auth.public_key_file", Kind::Text, |_| None,
+        "The short way: a file with it.")
+        .example("\"/etc/fanfare/public.pem\""),
+    key("auth.issuer", Kind::Text, |s| text(s.auth.as_ref()?.issuer.as_ref()?),
+        "What the claim iss of a token must be. Not looked at by default.")
+        .example("\"https://id.example.com\""),
+    key("auth.audience", Kind::Text, |s| text(s.auth.as_ref()?.audience.as_ref()?),
+        "What the claim aud of a token must hold. Not looked at by default.")
+        .example("\"fanfare\""),
+    key("auth.cookie", Kind::Text, |s| text(&s.auth_cookie),
+        "The cookie that a token is looked for in, behind the header and the query."),
+    key("auth.require_exp", Kind::Switch,
+        |s| Some(s.auth.clone().unwrap_or_default().require_exp.into()),
+        "Whether a token must expire. One that never does cannot be taken back."),
+    number("auth.leeway_s", (0, LEEWAY_S_MAX as i64),
+        |s| int(s.auth.clone().unwrap_or_default().leeway_s),
+        "How far the issuer's clock may be ahead."),
+    key("auth.default_subscribe", Kind::List, |_| None,
+        "Channels that a token without a claim subscribe may subscribe to: names, prefixes as in \
+         news.*, or *. Nothing by default.")
+        .example("[\"news.*\"]"),
+    key("auth.default_publish", Kind::List, |_| None,
+        "Channels that a token without a claim publish may publish to. Nothing by default.")
+        .example("[\"chat.*\"]"),
+
+    key("origins.allow", Kind::List, |_| None,
+        "Origins whose pages may connect besides the gateway's own; * for all.")
+        .example("[\"https://app.example.com\"]"),
+
+    number("hub.lanes", (1, 1_024), |s| int(s.hub.lanes),
+        "Workers of the fan-out, and threads of the runtime. One for each core by default. \
+         Memory: about 300 KiB each.")
+        .example("4"),
+    number("hub.sessions_max", (1, 100_000_000), |s| int(s.hub.sessions_max),
+        "Sessions at once. Memory: about 1.5 KiB for an idle one."),
+    number("hub.channels_max", (1, 100_000_000), |s| int(s.hub.channels_max),
+        "Channels at once. Memory: about 1 KiB for one that was published to."),
+    number("hub.subscriptions_per_session_max", (1, 1_000_000),
+        |s| int(s.hub.subscriptions_per_session_max),
+        "Subscriptions of one session. Memory: 40 bytes each."),
+    number("hub.publications_pending_max", (1, 1 << 20), |s| int(s.hub.publications_pending_max),
+        "Publications of one channel that are accepted and not yet written by every lane. Beyond \
+         it publishers are told that the hub is overloaded."),
+    number("hub.publication_bytes_pending_max", (1 << 16, 1 << 40),
+        |s| int(s.hub.publication_bytes_pending_max),
+        "The same for all channels, in bytes: the most that publishers can make the hub hold, \
+         besides the outboxes."),
+    number("hub.outbox_bytes_max", (1 << 10, GIB), |s| int(s.hub.outbox_bytes_max),
+        "Bytes queued for one session that is behind; at least messages.message_bytes_max. What is \
+         queued is shared; in the worst case the memory is sessions times this."),
+    number("hub.outbox_frames_max", (1, 1 << 20), |s| int(s.hub.outbox_frames_max),
+        "Messages queued for one session that is behind. Memory: 48 bytes each."),
+    number("hub.outbox_age_max_ms", (1, HOUR_MS), |s| int(s.hub.outbox_age_max_ms),
+        "How old the oldest queued message may get before the session is a slow consumer, \
+         whatever its policy."),
+    key("hub.slow_consumer_policy", Kind::Choice(&["disconnect", "drop_newest"]),
+        |s| text(match s.hub.slow_consumer_policy {
+            SlowConsumerPolicy::Disconnect => "disconnect",
+            SlowConsumerPolicy::DropNewest => "drop_newest",
+        }),
+        "What happens when data does not fit: the session ends, or the new data is dropped and \
+         counted."),
+    number("hub.close_timeout_ms", (1, HOUR_MS), |s| int(s.hub.close_timeout_ms),
+        "How long a session may take to answer our close."),
+    number("hub.ping_interval_ms", (100, DAY_MS), |s| int(s.hub.ping_interval_ms),
+        "Silence after which a session is pinged."),
+    number("hub.pong_timeout_ms", (100, HOUR_MS), |s| int(s.hub.pong_timeout_ms),
+        "How long it may take to answer."),
+    number("hub.frame_timeout_ms", (100, HOUR_MS), |s| int(s.hub.frame_timeout_ms),
+        "How long a started frame may take to arrive."),
+    number("hub.writes_per_turn", (1, 1 << 16), |s| int(s.hub.writes_per_turn),
+        "Writes of one lane before it yields; 256 are about a millisecond's worth. Fewer cost more \
+         system calls, more delay the small channels."),
+    number("hub.pass_bytes_max", (1 << 12, 1 << 26), |s| int(s.hub.pass_bytes_max),
+        "Bytes joined into one write of a pass. Memory: this, per lane and wire format, while a \
+         pass runs."),
+
+    number("messages.message_bytes_max", (1, GIB), |s| int(s.messages.message_bytes_max),
+        "Bytes of one message from a peer, summed over its fragments."),
+    number("messages.fragments_max", (1, 1 << 20), |s| int(s.messages.fragments_max),
+        "Fragments of one message."),
+    number("messages.control_frames_per_10s_max", (1, 1_000_000),
+        |s| int(s.messages.control_frames_per_10s_max),
+        "Control frames (ping, pong) of one peer in ten seconds."),
+
+    number("http.header_bytes_max", (8_192, 1 << 20), |s| int(s.http.header_bytes_max),
+        "Bytes of a request's line and headers together."),
+    number("http.headers_max", (1, 1_000), |s| int(s.http.headers_max),
+        "Headers of one request."),
+    number("http.handshake_timeout_ms", (100, HOUR_MS), |s| int(s.http.handshake_timeout_ms),
+        "How long a connection may take from being accepted to the end of its request or \
+         handshake."),
+    number("http.body_bytes_max", (1, GIB), |s| int(s.http.body_bytes_max),
+        "Bytes of a request's body. Memory: this, per request that is being answered."),
+    number("http.batch_items_max", (1, 1_000_000), |s| int(s.http.batch_items_max),
+        "Items of one batch request."),
+    number("http.connections_max", (1, 100_000_000), |s| int(s.http.connections_max),
+        "Connections at once; never more than the process may open files."),
+    number("http.send_buffer_bytes", (1 << 12, GIB), |s| int(s.http.send_buffer_bytes),
+        "Bytes that the kernel keeps for one connection that does not read (SO_SNDBUF)."),
+
+    number("drain.timeout_ms", (0, HOUR_MS), |s| int(s.drain_timeout_ms),
+        "How long a graceful end may take before what is left is cut off."),
+
+    key("log.format", Kind::Choice(&["text", "json"]),
+        |s| text(match s.log.format { LogFormat::Text => "text", LogFormat::Json => "json" }),
+        "The form of a log line on stderr: for people, or one JSON object."),
+    key("log.filter", Kind::Text, |s| text(&s.log.filter),
+        "Which events: a level (error, warn, info, debug, trace), and others for parts of the \
+         program: info,fanfare::http=debug."),
+];

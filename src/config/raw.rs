@@ -1,0 +1,121 @@
+//! What was typed: every key optional, nothing checked but its type.
+//!
+//! The meaning, range and environment variable of each key stand in [`keys`](super::keys); a test
+//! holds the two together.
+
+use serde::Deserialize;
+
+use super::secret::Secret;
+
+/// The whole of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Raw {
+    pub(crate) listen: Option<String>,
+    pub(crate) insecure: Option<bool>,
+    pub(crate) api: RawApi,
+    pub(crate) auth: RawAuth,
+    pub(crate) origins: RawOrigins,
+    pub(crate) hub: RawHub,
+    pub(crate) messages: RawMessages,
+    pub(crate) http: RawHttp,
+    pub(crate) drain: RawDrain,
+    pub(crate) log: RawLog,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawApi {
+    pub(crate) keys: Option<Vec<Secret>>,
+    pub(crate) keys_file: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawAuth {
+    pub(crate) keys: Option<Vec<RawKey>>,
+    pub(crate) algorithm: Option<String>,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) secret_file: Option<String>,
+    pub(crate) public_key: Option<String>,
+    pub(crate) public_key_file: Option<String>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) audience: Option<String>,
+    pub(crate) cookie: Option<String>,
+    pub(crate) require_exp: Option<bool>,
+    pub(crate) leeway_s: Option<u64>,
+    pub(crate) default_subscribe: Option<Vec<String>>,
+    pub(crate) default_publish: Option<Vec<String>>,
+}
+
+/// One of several keys that tokens are signed with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawKey {
+    pub(crate) kid: Option<String>,
+    pub(crate) algorithm: Option<String>,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) secret_file: Option<String>,
+    pub(crate) public_key: Option<String>,
+    pub(crate) public_key_file: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawOrigins {
+    pub(crate) allow: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawHub {
+    pub(crate) lanes: Option<usize>,
+    pub(crate) sessions_max: Option<usize>,
+    pub(crate) channels_max: Option<usize>,
+    pub(crate) subscriptions_per_session_max: Option<usize>,
+    pub(crate) publications_pending_max: Option<usize>,
+    pub(crate) publication_bytes_pending_max: Option<usize>,
+    pub(crate) outbox_bytes_max: Option<usize>,
+    pub(crate) outbox_frames_max: Option<usize>,
+    pub(crate) outbox_age_max_ms: Option<u64>,
+    pub(crate) slow_consumer_policy: Option<String>,
+    pub(crate) close_timeout_ms: Option<u64>,
+    pub(crate) ping_interval_ms: Option<u64>,
+    pub(crate) pong_timeout_ms: Option<u64>,
+    pub(crate) frame_timeout_ms: Option<u64>,
+    pub(crate) writes_per_turn: Option<usize>,
+    pub(crate) pass_bytes_max: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawMessages {
+    pub(crate) message_bytes_max: Option<usize>,
+    pub(crate) fragments_max: Option<usize>,
+    pub(crate) control_frames_per_10s_max: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawHttp {
+    pub(crate) header_bytes_max: Option<usize>,
+    pub(crate) headers_max: Option<usize>,
+    pub(crate) handshake_timeout_ms: Option<u64>,
+    pub(crate) body_bytes_max: Option<usize>,
+    pub(crate) batch_items_max: Option<usize>,
+    pub(crate) connections_max: Option<usize>,
+    pub(crate) send_buffer_bytes: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawDrain {
+    pub(crate) timeout_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawLog {
+    pub(crate) format: Option<String>,
+    pub(crate) filter: Option<String>,
+}

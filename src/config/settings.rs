@@ -1,0 +1,67 @@
+//! What is used: checked and concrete.
+
+use std::net::SocketAddr;
+
+use crate::auth::api_key::ApiKeys;
+use crate::auth::jwt::AuthSettings;
+use crate::auth::origin::OriginList;
+use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
+
+/// Everything that a gateway runs with. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Whether nothing is keyed: anyone who reaches the address may subscribe, publish and use
+    /// the API.
+    pub open_mode: bool,
+    /// Whether the operator asked for an open gateway where it would be refused.
+    pub insecure: bool,
+    /// The HTTP API. Without keys it is open in [`open_mode`](Self::open_mode) and otherwise
+    /// closed: every request is answered with 401.
+    pub api: ApiSettings,
+    /// How the tokens of sessions are checked. `None`: a session needs none and may do everything.
+    pub auth: Option<AuthSettings>,
+    /// The cookie that a token is looked for in.
+    pub auth_cookie: String,
+    /// Origins that may connect besides the gateway's own.
+    pub origins: OriginList,
+    /// The bounds of the hub. `lanes` is always set, and is the number of the runtime's worker
+    /// threads too.
+    pub hub: HubLimits,
+    /// The bounds of what one peer may send.
+    pub messages: MessageLimits,
+    /// The bounds of the HTTP side.
+    pub http: HttpLimits,
+    /// How long a graceful end may take, in milliseconds.
+    pub drain_timeout_ms: u64,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// Who may use the HTTP API.
+#[derive(Clone, Debug, Default)]
+pub struct ApiSettings {
+    /// The keys that are accepted.
+    pub keys: ApiKeys,
+    /// How many there are.
+    pub keys_count: usize,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// Which events, in the syntax of `tracing_subscriber::EnvFilter`; known to be good.
+    pub filter: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

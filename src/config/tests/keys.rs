@@ -1,0 +1,208 @@
+//! The table of keys against everything that works from it.
+
+use super::super::keys::{ALGORITHMS, KEYS, Kind};
+use super::*;
+use crate::auth::keys::Algorithm;
+use crate::auth::origin::{OriginList, origin_allowed};
+
+/// Keys whose effect cannot be read back as what was typed: each has its own test, by that name.
+const NOT_SHOWN: [(&str, &str); 11] = [
+    ("api.keys", "a_list_is_overridden_as_a_whole"),
+    ("api.keys_file", "key_files_are_read_beside_the_configuration"),
+    ("auth.keys", "several_keys_are_taken_from_the_file"),
+    ("auth.algorithm", "the_short_way_takes_every_form"),
+    ("auth.secret", "the_short_way_takes_every_form"),
+    ("auth.secret_file", "key_files_are_read_beside_the_configuration"),
+    ("auth.public_key", "the_short_way_takes_every_form"),
+    ("auth.public_key_file", "the_short_way_takes_every_form"),
+    ("auth.default_subscribe", "lists_reach_what_uses_them"),
+    ("auth.default_publish", "lists_reach_what_uses_them"),
+    ("origins.allow", "lists_reach_what_uses_them"),
+];
+
+fn keyed() -> World {
+    World::new()
+        .variable("FANFARE_API_KEYS", &canary())
+        .variable("FANFARE_AUTH_SECRET", &canary())
+        // Room for the smallest and largest values of the bounds that depend on each other.
+        .variable("FANFARE_MESSAGES_MESSAGE_BYTES_MAX", "1")
+}
+
+/// Something that the key takes and that is not its default.
+fn other_value(kind: Kind, default: Option<&str>) -> Vec<String> {
+    match kind {
+        Kind::Switch => vec!["true".into(), "false".into()],
+        Kind::Number { min, max } => vec![min.to_string(), max.to_string()],
+        Kind::Choice(names) => names.iter().map(ToString::to_string).collect(),
+        _ if default == Some("127.0.0.1:8000") => vec!["[::1]:9".into(), "127.0.0.2:9".into()],
+        _ => vec!["something".into(), "else".into()],
+    }
+}
+
+#[test]
+fn every_key_reaches_the_settings_from_every_source() {
+    let mut read = 0;
+    for key in KEYS.iter().filter(|key| NOT_SHOWN.iter().all(|(path, _)| *path != key.path)) {
+        let default = (key.get)(&World::new().load().unwrap()).map(|value| value.to_string());
+        for value in other_value(key.kind, default.as_deref().map(|text| text.trim_matches('"'))) {
+            let literal = match key.kind {
+                Kind::Switch | Kind::Number { .. } => value.clone(),
+                _ => format!("'{value}'"),
+            };
+            let (section, name) = key.split();
+            let header = if section.is_empty() { String::new() } else { format!("[{section}]") };
+            let mut by_variable = keyed();
+            by_variable.variables.retain(|(name, _)| *name != *key.variable());
+            let sources = [
+                by_variable.variable(&key.variable(), &value),
+                World {
+                    variables: keyed()
+                        .variables
+                        .into_iter()
+                        .filter(|(name, _)| *name != *key.variable())
+                        .collect(),
+                    ..World::new().config(&format!("{header}\n{name} = {literal}"))
+                },
+                keyed().set(&format!("{}={value}", key.path)),
+            ];
+            for world in sources {
+                // The largest message asks for outboxes that hold it.
+                let world = if key.path == "messages.message_bytes_max" {
+                    world
+                        .set("hub.outbox_bytes_max=1073741824")
+                        .set("hub.publication_bytes_pending_max=1073741824")
+                } else {
+                    world
+                };
+                let settings = world.load().unwrap_or_else(|error| panic!("{}: {error}", key.path));
+                let got = (key.get)(&settings).unwrap();
+                assert_eq!(got.to_string().trim_matches('"'), value, "{}", key.path);
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 6 * 30, "{read}");
+}
+
+#[test]
+fn keys_that_are_not_shown_are_all_tested_by_name() {
+    let tests =
+        concat!(include_str!("../tests.rs"), include_str!("secrets.rs"), include_str!("keys.rs"));
+    let settings = keyed().set("auth.issuer=i").set("auth.audience=a").load().unwrap();
+    for key in KEYS {
+        let named = NOT_SHOWN.iter().find(|(path, _)| *path == key.path);
+        assert_eq!(named.is_some(), (key.get)(&settings).is_none(), "{}", key.path);
+        if let Some((_, test)) = named {
+            assert!(tests.contains(&format!("fn {test}()")), "{}: {test}", key.path);
+        }
+    }
+}
+
+/// The names of the fields of the raw form, as its own deserialiser lists them.
+fn fields_of(section: &str) -> Vec<String> {
+    let probe = match section {
+        "" => "no_such_key = 1".to_owned(),
+        section => format!("[{section}]\nno_such_key = 1"),
+    };
+    let error = toml::from_str::<raw::Raw>(&probe).unwrap_err();
+    let message = error.message();
+    let listed = message.split_once("expected").unwrap().1;
+    listed.split('`').skip(1).step_by(2).map(Into::into).collect()
+}
+
+#[test]
+fn the_raw_form_has_exactly_the_keys_of_the_table() {
+    let sections: Vec<&str> = KEYS.iter().map(|key| key.split().0).collect();
+    let mut top: Vec<String> =
+        KEYS.iter().filter(|key| key.split().0.is_empty()).map(|key| key.path.into()).collect();
+    for (at, section) in sections.iter().enumerate() {
+        if !section.is_empty() && !sections[..at].contains(section) {
+            top.push((*section).into());
+            let of_table: Vec<_> = KEYS
+                .iter()
+                .filter(|key| key.split().0 == *section)
+                .map(|key| key.split().1)
+                .collect();
+            let mut of_raw = fields_of(section);
+            let mut of_table: Vec<String> = of_table.into_iter().map(Into::into).collect();
+            of_raw.sort();
+            of_table.sort();
+            assert_eq!(of_raw, of_table, "[{section}]");
+        }
+    }
+    let mut of_raw = fields_of("");
+    of_raw.sort();
+    top.sort();
+    assert_eq!(of_raw, top);
+}
+
+#[test]
+fn the_reference_holds_every_key_and_reads_back_as_the_defaults() {
+    let printed = reference();
+    let mut typed = String::new();
+    for line in printed.lines() {
+        assert!(line.len() <= 100, "{line}");
+        let is_key =
+            line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' '));
+        typed.push_str(is_key.unwrap_or(line));
+        typed.push('\n');
+    }
+    let typed = World::new().config(&typed).load().unwrap();
+    let defaults = World::new().load().unwrap();
+    let mut with_default = 0;
+    for key in KEYS {
+        assert!(printed.contains(&key.variable()) || key.kind == Kind::KeyTables, "{}", key.path);
+        let (_, name) = key.split();
+        let example = format!("\n# Example: {name} = ");
+        assert_eq!(key.example.is_some(), printed.contains(&example), "{}", key.path);
+        if key.example.is_none() {
+            assert!(printed.contains(&format!("\n#{name} = ")), "{}", key.path);
+            let default = (key.get)(&defaults);
+            assert!(default.is_some(), "{} has neither default nor example", key.path);
+            assert_eq!((key.get)(&typed), default, "{}", key.path);
+            with_default += 1;
+        }
+    }
+    assert!(with_default > 30);
+    assert!(World::new().config(&printed).load().is_ok(), "as it is printed, it sets nothing");
+}
+
+#[test]
+fn examples_are_of_the_type_that_their_key_takes() {
+    for key in KEYS {
+        let Some(example) = key.example else { continue };
+        let (section, name) = key.split();
+        let text = format!("[{section}]\n{name} = {example}\n");
+        assert!(file::parse(&text, Path::new(FILE)).is_ok(), "{}", key.path);
+    }
+}
+
+#[test]
+fn names_say_their_unit() {
+    for key in KEYS.iter().filter(|key| matches!(key.kind, Kind::Number { .. })) {
+        let is_time =
+            ["timeout", "interval", "_age_", "leeway"].iter().any(|t| key.path.contains(t));
+        let has_unit = key.path.ends_with("_ms") || key.path.ends_with("_s");
+        assert_eq!(is_time, has_unit, "{}", key.path);
+    }
+}
+
+#[test]
+fn the_algorithms_are_those_that_tokens_can_have() {
+    assert_eq!(ALGORITHMS, Algorithm::ALL.map(Algorithm::name));
+}
+
+#[test]
+fn lists_reach_what_uses_them() {
+    let settings = keyed()
+        .config("[origins]\nallow = ['https://a.example']\n[auth]\ndefault_subscribe = ['news.*']")
+        .variable("FANFARE_AUTH_DEFAULT_PUBLISH", "chat, room.*")
+        .load()
+        .unwrap();
+    let auth = settings.auth.unwrap();
+    assert!(auth.default_subscribe.allow("news.1") && !auth.default_subscribe.allow("chat"));
+    assert!(auth.default_publish.allow("chat") && auth.default_publish.allow("room.1"));
+    assert!(!auth.default_publish.allow("news.1"));
+    assert_eq!(settings.origins, OriginList::new(["https://a.example"]).unwrap());
+    assert!(!origin_allowed(Some(b"https://b.example"), Some("h"), &settings.origins));
+}

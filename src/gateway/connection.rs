@@ -2,9 +2,12 @@
 //!
 //! | bound | on |
 //! |---|---|
-//! | `handshake_timeout_ms` | each request's head, from being accepted or from the answer before: so it is the idle time of a connection that is kept alive as well |
+//! | `handshake_timeout_ms` | the first request's head, from being accepted |
+//! | [`QUIET_MAX`] | the time without a new request afterwards: idle, sending a body or a head, taking an answer |
 //! | `header_bytes_max`, `headers_max` | a head; beyond it the answer is 431 |
-//! | [`EXCHANGE_MAX`] | all of a request: its body, and the peer's taking the answer |
+//!
+//! hyper's own timeout for heads is not used: it would run while a connection is idle as well, and
+//! five seconds are too short for a backend that keeps its connections.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,16 +18,17 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::http::{self, State};
 
-/// How long a connection may be without a new request, whatever it does: a peer that does not read
-/// its answer would stay for ever. The longest answer has 2.4 MB, 80 KB/s within this.
-const EXCHANGE_MAX: Duration = Duration::from_secs(30);
+/// How long a connection may be without a new request once it had one, whatever it does meanwhile.
+/// Longer than the 60 s after which load balancers close an idle connection by themselves: so it is
+/// they who do, and no request is sent into a closing connection.
+const QUIET_MAX: Duration = Duration::from_secs(75);
 
 /// The smallest read buffer that hyper takes.
 const BUFFER_BYTES_MIN: usize = 8 << 10;
@@ -68,11 +72,12 @@ pub(super) async fn serve(
 ) {
     let state = &serving.state;
     let began = Instant::now();
-    // When the latest request came, in milliseconds. One task writes and reads it; it is atomic
-    // only because the task may move between threads.
+    let first = began + Duration::from_millis(state.limits().handshake_timeout_ms);
+    // When the latest request came, in milliseconds from `began` and one more; 0 before the first.
+    // One task writes and reads it; it is atomic only because the task may move between threads.
     let latest_ms = AtomicU64::new(0);
     let service = service_fn(|request| {
-        latest_ms.store(began.elapsed().as_millis() as u64, Ordering::Relaxed);
+        latest_ms.store(began.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
         let state = state.clone();
         async move { Ok::<_, Infallible>(http::handle(state, request, peer).await) }
     });
@@ -80,7 +85,7 @@ pub(super) async fn serve(
     let _ = stream.set_nodelay(true);
     let connection = builder(state).serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection.with_upgrades());
-    let mut deadline = pin!(tokio::time::sleep(EXCHANGE_MAX));
+    let mut deadline = pin!(tokio::time::sleep_until(first));
     loop {
         tokio::select! {
             biased;
@@ -99,12 +104,15 @@ pub(super) async fn serve(
                 }
             }
             () = deadline.as_mut() => {
-                let latest = began + Duration::from_millis(latest_ms.load(Ordering::Relaxed));
-                if latest.elapsed() >= EXCHANGE_MAX {
-                    tracing::debug!(%peer, "connection ended: no new request for 30 s");
+                let next = match latest_ms.load(Ordering::Relaxed) {
+                    0 => first,
+                    ms => began + Duration::from_millis(ms) + QUIET_MAX,
+                };
+                if next <= Instant::now() {
+                    tracing::debug!(%peer, "connection ended: no request in time");
                     return;
                 }
-                deadline.as_mut().reset(latest + EXCHANGE_MAX);
+                deadline.as_mut().reset(next);
             }
         }
     }
@@ -115,8 +123,7 @@ fn builder(state: &State) -> http1::Builder {
     let header_bytes_max = limits.header_bytes_max.max(BUFFER_BYTES_MIN);
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(limits.handshake_timeout_ms))
+        .header_read_timeout(None)
         .max_buf_size(header_bytes_max)
         .max_header_size(header_bytes_max)
         .max_headers(limits.headers_max)

@@ -154,7 +154,9 @@ async fn a_head_that_drips_or_is_too_big_ends_the_connection() {
     };
     tokio::time::timeout(Duration::from_secs(5), drip).await.expect("the drip is cut off");
     assert_eq!(read_all(&mut silent).await, "");
-    assert_eq!(read_all(&mut idle).await, "");
+    // A connection that had its first request in time may be idle for longer.
+    idle.write_all(format!("GET /health HTTP/1.1\r\n{HEAD}\r\n").as_bytes()).await.unwrap();
+    assert!(read_all(&mut idle).await.starts_with("HTTP/1.1 200 "));
     for big in [format!("X: {}\r\n", "x".repeat(9_000)), "X: x\r\n".repeat(65)] {
         let answer = running.exchange(&format!("GET / HTTP/1.1\r\n{HEAD}{big}\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");

@@ -1,1 +1,76 @@
-//! (being built)
+//! Floor 5: the gateway's HTTP side: which request gets which answer.
+//!
+//! | path | what |
+//! |---|---|
+//! | `GET /` | the page: a client to try things out with ([`page`]) |
+//! | `GET /ws` | a WebSocket ([`websocket`]) |
+//! | `POST /publish`, `GET /channel` | for curl ([`plain`]) |
+//! | `POST /api/{method}` | for backends ([`api`]) |
+//! | `GET /health` | for load balancers ([`health`]) |
+//! | `GET /metrics` | for Prometheus ([`metrics`]) |
+//!
+//! Who may: [`guard`]. The page, `/health` and `/metrics` are open to everybody who reaches the
+//! port: they show numbers and no names.
+//!
+//! An answer never repeats a token, a key or a message, and neither does a log line. A query may
+//! hold a token, so no log line has one.
+
+mod answer;
+mod api;
+mod body;
+mod guard;
+mod health;
+mod json;
+mod metrics;
+mod page;
+mod plain;
+mod query;
+mod router;
+mod state;
+mod tally;
+mod websocket;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::Request;
+use hyper::body::Incoming;
+
+pub use answer::Answer;
+pub use state::{State, StateOptions};
+pub use tally::Tally;
+
+use router::{Find, Route};
+
+/// Answers a request. Never fails: what cannot be done is an answer too.
+///
+/// Cancel safe in that nothing is left half done: dropped while it reads a body it has changed
+/// nothing, and afterwards it does not wait.
+pub async fn handle(state: Arc<State>, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    let route = router::find(request.method(), request.uri().path());
+    let answer = match &route {
+        Find::Route(route) => serve(&state, *route, request, peer).await,
+        Find::WrongMethod { allow, .. } => answer::wrong_method(allow),
+        Find::Nothing => answer::nothing(),
+    };
+    state.tally().answered(&route, answer.status());
+    tracing::debug!(route = route.name(), status = answer.status().as_u16(), %peer, "answered");
+    answer
+}
+
+async fn serve(
+    state: &Arc<State>,
+    route: Route,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Answer {
+    match route {
+        Route::Page => page::show(state, request.headers()),
+        Route::WebSocket => websocket::upgrade(state, request, peer),
+        Route::Publish => plain::publish(state, request).await,
+        Route::Channel => plain::channel(state, &request),
+        Route::Api => api::call(state, request).await,
+        Route::Health => health::show(state),
+        Route::Metrics => metrics::show(state),
+    }
+}

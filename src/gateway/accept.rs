@@ -1,0 +1,135 @@
+//! The listener, and the loop that accepts.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use super::connection::{self, Phase};
+use crate::http::State;
+
+/// Connections that the kernel holds until they are accepted; it cuts this to `somaxconn`, which
+/// is 4,096 by default.
+const BACKLOG: i32 = 4_096;
+
+/// The pause after accepting failed. Out of file descriptors the next attempt fails as well, at
+/// once; with a pause the loop takes no time to speak of, and is back this much after one is free.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a failure to accept is logged at most.
+const LOG_EACH: Duration = Duration::from_secs(1);
+
+/// Refused connections that wait for the peer to take the answer, at once. Beyond it they are just
+/// closed, which may take the answer away from the peer.
+const REFUSED_MAX: usize = 64;
+
+/// How long a refused connection waits for its peer.
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
+
+const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+    Retry-After: 1\r\nConnection: close\r\nContent-Length: 74\r\n\r\n\
+    {\"error\":\"there are as many connections as there may be; try again later\"}";
+
+/// Listens on an address.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Or a restart would wait until the old connections' ports are forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts until `shutdown` is ready, then drops the listener.
+pub(super) async fn accept_until(
+    shutdown: impl Future<Output = ()>,
+    listener: TcpListener,
+    state: &Arc<State>,
+    phases: watch::Receiver<Phase>,
+) {
+    let mut shutdown = pin!(shutdown);
+    let refused = Arc::new(Semaphore::new(REFUSED_MAX));
+    let mut logged: Option<Instant> = None;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) if has_room(state) => {
+                state.tally().connections_accepted.add(1);
+                let serving = connection::Serving::new(state.clone());
+                tokio::spawn(connection::serve(serving, stream, peer, phases.clone()));
+            }
+            Ok((stream, _)) => {
+                state.tally().connections_refused.add(1);
+                refuse(stream, &refused);
+            }
+            Err(error) if is_the_peers(&error) => {}
+            Err(error) => {
+                state.tally().accept_errors.add(1);
+                if logged.is_none_or(|at| at.elapsed() >= LOG_EACH) {
+                    logged = Some(Instant::now());
+                    tracing::error!("cannot accept connections: {error}");
+                }
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => return,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Sessions and HTTP connections together: both have a socket.
+fn has_room(state: &State) -> bool {
+    let sessions = state.hub().counters().sessions.get();
+    let connections = sessions + state.tally().connections.get();
+    connections < state.limits().connections_max as i64
+}
+
+/// The connection was gone before it was accepted: nothing is wrong here.
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+/// Says that there is no room, without reading what was asked.
+fn refuse(stream: TcpStream, refused: &Arc<Semaphore>) {
+    // A fresh socket takes these bytes whole.
+    let _ = stream.try_write(REFUSED);
+    let Ok(place) = refused.clone().try_acquire_owned() else { return };
+    // Closed with a request unread, the kernel would reset the connection, and the peer might never
+    // see the answer.
+    tokio::spawn(async move {
+        let mut stream = stream;
+        let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
+        let mut scratch = [0; 1_024];
+        let read = async { while matches!(stream.read(&mut scratch).await, Ok(1..)) {} };
+        let _ = tokio::time::timeout(REFUSED_TIMEOUT, read).await;
+        drop(place);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_says_its_own_length() {
+        let text = std::str::from_utf8(REFUSED).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{}", body.len());
+        assert!(serde_json::from_str::<serde_json::Value>(body).unwrap()["error"].is_string());
+    }
+}

@@ -1,0 +1,164 @@
+//! Answers. Errors are JSON with one member, `error`: a text for whoever reads it. (In the API it is
+//! an object, as its clients expect; see [`super::api`].)
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+/// What the gateway answers.
+pub type Answer = Response<Full<Bytes>>;
+
+/// `Retry-After` in seconds, beside [`PublishError::RETRY_AFTER_MS`](crate::hub::PublishError).
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+/// What else a refusal for want of a credential says (RFC 9110 section 11.6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Challenge {
+    /// A token is missing (RFC 6750 section 3.1: then without an error code).
+    Token,
+    /// A token is not good any more, or never was.
+    BadToken,
+    /// A key of the API is missing or wrong.
+    ApiKey,
+}
+
+/// An answer of `status` with a body of this type, not to be kept by caches.
+pub(super) fn with_body(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// A JSON answer, with a line break at its end for whoever reads it in a terminal.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    body.push(b'\n');
+    with_body(status, "application/json", body)
+}
+
+/// Why a request is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// For whoever reads it: what is wrong and what to do. Never what was sent.
+    pub(super) text: Cow<'static, str>,
+    challenge: Option<Challenge>,
+    close: bool,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, text: text.into(), challenge: None, close: false }
+    }
+
+    pub(super) fn bad_request(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// For want of a credential.
+    pub(super) fn challenge(challenge: Challenge, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, text) }
+    }
+
+    /// And the connection ends.
+    #[must_use]
+    pub(super) fn closing(self) -> Self {
+        Self { close: true, ..self }
+    }
+
+    /// The answer.
+    pub(super) fn answer(&self) -> Answer {
+        self.answer_with(&serde_json::json!({ "error": self.text }))
+    }
+
+    /// The answer with a body of its own.
+    pub(super) fn answer_with(&self, body: &impl Serialize) -> Answer {
+        let mut answer = json(self.status, body);
+        let headers = answer.headers_mut();
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge.value()));
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_S);
+        }
+        answer
+    }
+}
+
+impl Challenge {
+    const fn value(self) -> &'static str {
+        match self {
+            Challenge::Token => "Bearer realm=\"fanfare\"",
+            Challenge::BadToken => "Bearer realm=\"fanfare\", error=\"invalid_token\"",
+            Challenge::ApiKey => "apikey realm=\"fanfare\"",
+        }
+    }
+}
+
+/// There is nothing at the path.
+pub(super) fn nothing() -> Answer {
+    let text = "there is nothing at this path; there are GET /, GET /ws, POST /publish, \
+                GET /channel, POST /api/{method}, GET /health and GET /metrics";
+    Refusal::new(StatusCode::NOT_FOUND, text).answer()
+}
+
+/// There is something at the path, for other methods.
+pub(super) fn wrong_method(allow: &'static str) -> Answer {
+    let text = format!("this path is for {allow}");
+    let mut answer = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text).answer();
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    answer
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use hyper::body::Body as _;
+
+    use super::*;
+
+    /// Status and body.
+    pub(in crate::http) fn read(answer: Answer) -> (u16, String) {
+        let status = answer.status().as_u16();
+        let mut body = answer.into_body();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut text = String::new();
+        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) {
+            text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
+        }
+        (status, text)
+    }
+
+    #[test]
+    fn an_error_is_json_whatever_is_in_it() {
+        let (status, body) = read(Refusal::bad_request("a \"b\"\n").answer());
+        assert_eq!((status, body.as_str()), (400, "{\"error\":\"a \\\"b\\\"\\n\"}\n"));
+    }
+
+    #[test]
+    fn a_405_lists_the_methods() {
+        let answer = wrong_method("GET, HEAD");
+        assert_eq!(answer.headers()[ALLOW], "GET, HEAD");
+        assert_eq!(read(answer).0, 405);
+    }
+}

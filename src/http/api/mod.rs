@@ -1,0 +1,197 @@
+//! `POST /api/{method}`: the API for backends, in the shape that clients of Centrifugo's API speak.
+//!
+//! The body is a JSON object, the answer `{"result":{…}}` or `{"error":{"code","message"}}`, both
+//! with HTTP status 200. Other statuses: 400 for a body that is not the JSON that is due, 401 and
+//! 403 for a caller that may not, 404 for no such method, 413 for a long body, and 503 with
+//! `Retry-After` when the hub is overloaded or draining and took nothing at all of the request.
+//!
+//! | method | part |
+//! |---|---|
+//! | `publish`, `broadcast`, `publish_to_users` | [`publish`] |
+//! | `subscribe`, `unsubscribe`, `disconnect` | [`sessions`] |
+//! | `channels`, `info` | [`inspect`] |
+//! | `batch` | [`batch`] |
+//!
+//! Methods that a hub without history and presence cannot serve answer error 108. Members that
+//! would change what happens and are not supported answer 108 as well; members that are not known
+//! are passed over, as in Centrifugo.
+
+mod batch;
+mod error;
+mod inspect;
+mod publish;
+mod sessions;
+
+use std::sync::Arc;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Refusal};
+use super::state::State;
+use super::{body, guard, router};
+use error::{ApiError, Code};
+
+/// Methods of Centrifugo's API that are known and not served.
+const NOT_AVAILABLE: [&str; 12] = [
+    "presence",
+    "presence_stats",
+    "history",
+    "history_remove",
+    "refresh",
+    "rpc",
+    "connections",
+    "update_user_status",
+    "get_user_status",
+    "delete_user_status",
+    "block_user",
+    "unblock_user",
+];
+
+/// What a method answers.
+type Outcome = Result<Value, ApiError>;
+
+/// One request while it is served: what its methods share.
+struct Call<'a> {
+    state: &'a State,
+    /// Items that it may still have, over all commands of a batch.
+    items_left: usize,
+    is_batch: bool,
+    /// Publications that the hub took, and those it refused.
+    accepted: usize,
+    refused: usize,
+}
+
+/// Serves a request.
+pub(super) async fn call(state: &Arc<State>, request: Request<Incoming>) -> Answer {
+    let method = router::api_method(request.uri().path()).to_owned();
+    // A refusal before the body is read ends the connection: the body may be long.
+    if let Err(refusal) = guard::check_key(state, &request) {
+        return refuse(&refusal.closing());
+    }
+    if !is_method(&method) {
+        return refuse(&no_method().closing());
+    }
+    match body::read(request, state.limits().body_bytes_max).await {
+        Ok(body) => answer(state, &method, &body),
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+/// Answers a request of a caller that may.
+fn answer(state: &State, method: &str, body: &[u8]) -> Answer {
+    let mut call = Call::new(state);
+    let params = match params(body) {
+        Ok(params) => params,
+        Err(text) => return refuse(&Refusal::bad_request(text)),
+    };
+    let value = match call.run(method, params) {
+        Ok(result) => json!({ "result": result }),
+        Err(error) if error.code == Code::MethodNotFound => return refuse(&no_method()),
+        Err(error) if error.is_malformed => return refuse(&Refusal::bad_request(error.message)),
+        Err(error) => json!({ "error": error }),
+    };
+    let status = match call.refused > 0 && call.accepted == 0 {
+        true => StatusCode::SERVICE_UNAVAILABLE,
+        false => StatusCode::OK,
+    };
+    Refusal::new(status, "").answer_with(&value)
+}
+
+/// A refusal in the API's own shape.
+fn refuse(refusal: &Refusal) -> Answer {
+    let code = match refusal.status {
+        StatusCode::UNAUTHORIZED => Code::Unauthorized,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::MethodNotFound,
+        _ => Code::BadRequest,
+    };
+    refusal.answer_with(&json!({ "error": ApiError::new(code, refusal.text.clone()) }))
+}
+
+fn no_method() -> Refusal {
+    let text = "there is no such method; there are publish, broadcast, publish_to_users, subscribe, \
+                unsubscribe, disconnect, channels, info and batch";
+    Refusal::new(StatusCode::NOT_FOUND, text)
+}
+
+fn is_method(method: &str) -> bool {
+    matches!(
+        method,
+        "publish"
+            | "broadcast"
+            | "publish_to_users"
+            | "subscribe"
+            | "unsubscribe"
+            | "disconnect"
+            | "channels"
+            | "info"
+            | "batch"
+    ) || NOT_AVAILABLE.contains(&method)
+}
+
+/// The object of a body. `info` and `channels` have no member that must be there, but a body that
+/// is not there at all is more likely a mistake.
+fn params(body: &[u8]) -> Result<&RawValue, String> {
+    let text = super::json::text(body)?;
+    if text.trim_ascii().is_empty() {
+        return Err("the body is empty; it is a JSON object, {} at least".to_owned());
+    }
+    let params: &RawValue =
+        serde_json::from_str(text).map_err(|error| super::json::invalid(&error))?;
+    match params.get().starts_with('{') {
+        true => Ok(params),
+        false => Err("the body is not a JSON object".to_owned()),
+    }
+}
+
+impl<'a> Call<'a> {
+    fn new(state: &'a State) -> Self {
+        let items_left = state.limits().batch_items_max;
+        Self { state, items_left, is_batch: false, accepted: 0, refused: 0 }
+    }
+
+    fn run(&mut self, method: &str, params: &RawValue) -> Outcome {
+        match method {
+            "publish" => publish::publish(self, &parse(params)?),
+            "broadcast" => publish::broadcast(self, &parse(params)?),
+            "publish_to_users" => publish::publish_to_users(self, &parse(params)?),
+            "subscribe" => sessions::subscribe(self, &parse(params)?),
+            "unsubscribe" => sessions::unsubscribe(self, &parse(params)?),
+            "disconnect" => sessions::disconnect(self, &parse(params)?),
+            "channels" => inspect::channels(self, &parse(params)?),
+            "info" => Ok(inspect::info(self)),
+            "batch" => batch::batch(self, &parse(params)?),
+            method if NOT_AVAILABLE.contains(&method) => {
+                Err(ApiError::not_available("this method is not available on this node"))
+            }
+            _ => Err(ApiError::new(Code::MethodNotFound, no_method().text)),
+        }
+    }
+
+    /// Counts items in, before anything is done with them.
+    fn take_items(&mut self, items: usize) -> Result<(), ApiError> {
+        match self.items_left.checked_sub(items) {
+            Some(left) => {
+                self.items_left = left;
+                Ok(())
+            }
+            None => {
+                let most = self.state.limits().batch_items_max;
+                let text =
+                    format!("a request may have {most} channels, users and commands at most");
+                Err(ApiError::new(Code::LimitExceeded, text))
+            }
+        }
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(params: &'a RawValue) -> Result<T, ApiError> {
+    serde_json::from_str(params.get()).map_err(|error| ApiError::malformed(&error))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Who may ask: where a browser's page is from, which host it thinks it talks to, which key it has.
+//!
+//! The cheap checks come first, and none of them reads a body.
+
+use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use http::{Request, StatusCode};
+
+use super::answer::{Challenge, Refusal};
+use super::query;
+use super::state::State;
+use crate::auth::origin::{host_is_loopback, origin_allowed};
+
+/// Refuses pages of other sites, and where only loopback names count those that came by another
+/// (DNS rebinding).
+pub(super) fn check_origin(state: &State, headers: &HeaderMap) -> Result<(), Refusal> {
+    let host = single(headers, HOST.as_str());
+    if state.options.loopback_only && !host.is_some_and(host_is_loopback) {
+        let text = "without keys this gateway answers only to localhost, 127.0.0.1 and [::1] by \
+                    name; to be reached from elsewhere it needs keys for tokens and for the API";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, text));
+    }
+    let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.as_bytes());
+    let origin = match (origins.next(), origins.next()) {
+        (first, None) => first,
+        // Two origins are none; see `origin_allowed`.
+        (Some(_), Some(_)) => Some(&b","[..]),
+        (None, Some(_)) => None,
+    };
+    if origin_allowed(origin, host, &state.options.origins) {
+        return Ok(());
+    }
+    let text = "this gateway does not answer pages of other origins; if it is to answer this one, \
+                add it to the configured origins";
+    Err(Refusal::new(StatusCode::FORBIDDEN, text))
+}
+
+/// [`check_origin`], then a key of the API unless none is needed.
+pub(super) fn check_key<B>(state: &State, request: &Request<B>) -> Result<(), Refusal> {
+    check_origin(state, request.headers())?;
+    if state.options.open {
+        return Ok(());
+    }
+    if state.options.api_keys.is_empty() {
+        let text = "the HTTP API is off because no API key is configured";
+        return Err(Refusal::challenge(Challenge::ApiKey, text));
+    }
+    let text = match presented(request) {
+        Some(key) if state.options.api_keys.accept(&key) => return Ok(()),
+        Some(_) => "the API key is not right",
+        None => "an API key is required; send it as X-API-Key: KEY",
+    };
+    Err(Refusal::challenge(Challenge::ApiKey, text))
+}
+
+/// The key that a request has: the first of `X-API-Key`, `Authorization: apikey` and `?api_key=`
+/// that is there.
+fn presented<B>(request: &Request<B>) -> Option<Vec<u8>> {
+    let headers = request.headers();
+    if let Some(key) = headers.get("x-api-key") {
+        return Some(key.as_bytes().to_vec());
+    }
+    let authorization = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+    if let Some((scheme, key)) = authorization.and_then(|value| value.split_at_checked(7))
+        && scheme.eq_ignore_ascii_case(b"apikey ")
+    {
+        return Some(key.trim_ascii().to_vec());
+    }
+    let key = query::pairs(request).find(|(name, _)| name == "api_key");
+    key.map(|(_, key)| key.into_owned().into_bytes())
+}
+
+/// The text of a header that is there exactly once.
+fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    values.next().is_none().then(|| first.to_str().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::tests::state;
+    use super::*;
+
+    fn request(uri: &str, headers: &[(&'static str, &str)]) -> Request<()> {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
+    fn refused(state: &State, uri: &str, headers: &[(&'static str, &str)]) -> u16 {
+        match check_key(state, &request(uri, headers)) {
+            Ok(()) => 0,
+            Err(refusal) => refusal.status.as_u16(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_found_in_three_places() {
+        let state = state(false);
+        let host = ("host", "fanfare.example");
+        for (uri, name, value) in [
+            ("/", "x-api-key", "key-canary"),
+            ("/", "authorization", "apikey key-canary"),
+            ("/", "authorization", "APIKEY  key-canary"),
+            ("/?x=1&api_key=key-canary", "x", "x"),
+        ] {
+            assert_eq!(refused(&state, uri, &[host, (name, value)]), 0, "{name}: {value}");
+        }
+        for (uri, name, value) in [
+            ("/", "x", "x"),
+            ("/", "x-api-key", ""),
+            ("/", "x-api-key", "key-canary2"),
+            ("/?api_key=key-canary", "x-api-key", "wrong"),
+            ("/", "authorization", "Bearer key-canary"),
+            ("/", "authorization", "apikey"),
+            ("/?api_key=", "x", "x"),
+        ] {
+            assert_eq!(refused(&state, uri, &[host, (name, value)]), 401, "{name}: {value}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_what_to_send_and_never_what_was_sent() {
+        let state = state(false);
+        let asked = request("/?api_key=sent-canary", &[("host", "a")]);
+        let refusal = check_key(&state, &asked).unwrap_err().answer();
+        assert_eq!(refusal.headers()["www-authenticate"], "apikey realm=\"fanfare\"");
+        let (_, body) = super::super::answer::tests::read(refusal);
+        assert!(!body.contains("canary"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn pages_of_other_origins_are_refused_before_the_key_is_looked_at() {
+        let state = state(false);
+        let host = ("host", "fanfare.example");
+        let key = ("x-api-key", "key-canary");
+        for good in ["https://fanfare.example", "https://listed.example"] {
+            assert_eq!(refused(&state, "/", &[host, key, ("origin", good)]), 0, "{good}");
+        }
+        for bad in ["https://evil.example", "null", "", "http://listed.example"] {
+            assert_eq!(refused(&state, "/", &[host, key, ("origin", bad)]), 403, "{bad}");
+        }
+        let both = [("origin", "https://listed.example"), ("origin", "https://evil.example")];
+        assert_eq!(refused(&state, "/", &[host, key, both[0], both[1]]), 403);
+    }
+
+    #[tokio::test]
+    async fn where_only_loopback_counts_the_host_must_be_a_loopback_name() {
+        let state = state(true);
+        for good in ["localhost:8080", "127.0.0.1", "[::1]:1"] {
+            assert_eq!(refused(&state, "/", &[("host", good)]), 0, "{good}");
+        }
+        for bad in ["rebound.example", "192.168.0.1", ""] {
+            assert_eq!(refused(&state, "/", &[("host", bad)]), 403, "{bad}");
+        }
+        assert_eq!(refused(&state, "/", &[]), 403);
+        assert_eq!(refused(&state, "/", &[("host", "localhost"), ("host", "localhost")]), 403);
+    }
+
+    #[tokio::test]
+    async fn without_keys_the_api_is_off() {
+        let mut state = state(false);
+        let options = &mut std::sync::Arc::get_mut(&mut state).unwrap().options;
+        options.api_keys = Default::default();
+        assert_eq!(refused(&state, "/", &[("host", "a"), ("x-api-key", "x")]), 401);
+    }
+}

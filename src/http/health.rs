@@ -1,0 +1,41 @@
+//! `GET /health`: whether to send peers here. 200 while it serves, 503 from the moment it drains.
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::answer::{self, Answer};
+use super::state::State;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    uptime_s: u64,
+}
+
+pub(super) fn show(state: &State) -> Answer {
+    let (code, status) = match state.hub.is_draining() {
+        false => (StatusCode::OK, "ok"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    answer::json(code, &Health { status, version, uptime_s: state.started.elapsed().as_secs() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::tests::state;
+    use super::*;
+
+    #[tokio::test]
+    async fn it_turns_when_the_hub_drains() {
+        let state = state(true);
+        let (status, body) = answer::tests::read(show(&state));
+        assert_eq!(status, 200);
+        assert!(body.starts_with("{\"status\":\"ok\",\"version\":\""), "{body}");
+        state.hub.drain(Default::default()).await;
+        let (status, body) = answer::tests::read(show(&state));
+        assert_eq!(status, 503);
+        assert!(body.starts_with("{\"status\":\"draining\""), "{body}");
+    }
+}

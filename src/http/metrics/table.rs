@@ -1,0 +1,241 @@
+//! The table: every metric there is, with its name, its help and how it is read.
+//!
+//! Counters end in `_total`; units are base units and stand in the name.
+
+use super::super::tally::UpgradeRefused;
+use super::{Kind, Metric, Samples, Source};
+use crate::base::counters::{Count, Counters, LaneCounters, PASS_US_BOUNDS};
+use crate::base::disconnect::Reason;
+
+pub(super) const METRICS: &[Metric] = &[
+    Metric {
+        name: "fanfare_build_info",
+        help: "Always 1; the label has the version.",
+        kind: Kind::Gauge,
+        read: |_, to| to.with("version", env!("CARGO_PKG_VERSION"), 1),
+    },
+    Metric {
+        name: "fanfare_uptime_seconds",
+        help: "Time since the gateway was started.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(from.state.started.elapsed().as_secs_f64()),
+    },
+    Metric {
+        name: "fanfare_sessions",
+        help: "Sessions now.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(hub(from).sessions.get()),
+    },
+    Metric {
+        name: "fanfare_sessions_opened_total",
+        help: "Sessions ever opened.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).sessions_opened.get()),
+    },
+    Metric {
+        name: "fanfare_disconnects_total",
+        help: "Sessions ended, by reason.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            for reason in Reason::ALL {
+                to.with("reason", reason.name(), hub(from).disconnects(reason).get());
+            }
+        },
+    },
+    Metric {
+        name: "fanfare_channels",
+        help: "Channels now.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(hub(from).channels.get()),
+    },
+    Metric {
+        name: "fanfare_subscriptions",
+        help: "Subscriptions now, over all sessions and channels.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(hub(from).subscriptions.get()),
+    },
+    Metric {
+        name: "fanfare_publications_total",
+        help: "Publications accepted.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).publications.get()),
+    },
+    Metric {
+        name: "fanfare_publication_bytes_total",
+        help: "Bytes of the messages of accepted publications.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).publication_bytes.get()),
+    },
+    Metric {
+        name: "fanfare_publications_refused_total",
+        help: "Publications refused because the hub was overloaded.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).publications_refused.get()),
+    },
+    Metric {
+        name: "fanfare_publication_bytes_pending",
+        help: "Bytes of publications accepted and not yet written by every lane.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(hub(from).publication_bytes_pending.get()),
+    },
+    Metric {
+        name: "fanfare_deliveries_total",
+        help: "Messages handed to a socket or to an outbox, by lane.",
+        kind: Kind::Counter,
+        read: |from, to| by_lane(from, to, |lane| &lane.deliveries),
+    },
+    Metric {
+        name: "fanfare_delivery_bytes_total",
+        help: "Bytes of those messages with their framing, by lane.",
+        kind: Kind::Counter,
+        read: |from, to| by_lane(from, to, |lane| &lane.delivery_bytes),
+    },
+    Metric {
+        name: "fanfare_dropped_total",
+        help: "Messages dropped because a session did not keep up, by policy.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            to.with("policy", "drop_newest", hub(from).over_lanes(|lane| &lane.dropped))
+        },
+    },
+    Metric {
+        name: "fanfare_writes_total",
+        help: "Writes to sockets by lanes.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).over_lanes(|lane| &lane.writes)),
+    },
+    Metric {
+        name: "fanfare_writes_blocked_total",
+        help: "Of those, writes that the socket did not take whole.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).over_lanes(|lane| &lane.writes_blocked)),
+    },
+    Metric {
+        name: "fanfare_pass_duration_seconds",
+        help: "How long a walk over the members of a channel took.",
+        kind: Kind::Histogram,
+        read: pass_durations,
+    },
+    Metric {
+        name: "fanfare_snapshots_rebuilt_total",
+        help: "Member lists rebuilt.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).snapshots_rebuilt.get()),
+    },
+    Metric {
+        name: "fanfare_writers",
+        help: "Writer tasks now: sessions that are behind.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(hub(from).writers.get()),
+    },
+    Metric {
+        name: "fanfare_writers_started_total",
+        help: "Writer tasks ever started.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).writers_started.get()),
+    },
+    Metric {
+        name: "fanfare_messages_received_total",
+        help: "Messages from peers.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).messages_received.get()),
+    },
+    Metric {
+        name: "fanfare_bytes_received_total",
+        help: "Bytes from peers.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).bytes_received.get()),
+    },
+    Metric {
+        name: "fanfare_upgrades_refused_total",
+        help: "WebSocket upgrades refused, by reason.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            for why in UpgradeRefused::ALL {
+                to.with("reason", why.name(), from.state.tally().upgrades_refused(why).get());
+            }
+        },
+    },
+    Metric {
+        name: "fanfare_http_requests_total",
+        help: "HTTP requests answered, by route and class of the status.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            for (route, class, count) in from.state.tally().answers() {
+                to.write("", &[("route", &route), ("status", &class)], count);
+            }
+        },
+    },
+    Metric {
+        name: "fanfare_http_connections",
+        help: "HTTP connections now, sessions not counted.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(from.state.tally().connections.get()),
+    },
+    Metric {
+        name: "fanfare_connections_accepted_total",
+        help: "Connections accepted.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(from.state.tally().connections_accepted.get()),
+    },
+    Metric {
+        name: "fanfare_connections_refused_total",
+        help: "Connections refused because there were as many as there may be.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(from.state.tally().connections_refused.get()),
+    },
+    Metric {
+        name: "fanfare_accept_errors_total",
+        help: "Times that accepting a connection failed, most often for want of file descriptors.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(from.state.tally().accept_errors.get()),
+    },
+    Metric {
+        name: "fanfare_process_resident_memory_bytes",
+        help: "Resident memory of the process.",
+        kind: Kind::Gauge,
+        read: |from, to| from.process.resident_bytes.into_iter().for_each(|bytes| to.one(bytes)),
+    },
+    Metric {
+        name: "fanfare_process_open_fds",
+        help: "Open file descriptors.",
+        kind: Kind::Gauge,
+        read: |from, to| from.process.open_fds.into_iter().for_each(|fds| to.one(fds)),
+    },
+    Metric {
+        name: "fanfare_process_max_fds",
+        help: "File descriptors there may be.",
+        kind: Kind::Gauge,
+        read: |from, to| from.process.max_fds.into_iter().for_each(|fds| to.one(fds)),
+    },
+];
+
+fn hub<'a>(from: &Source<'a>) -> &'a Counters {
+    from.state.hub.counters()
+}
+
+fn by_lane(from: &Source<'_>, to: &mut Samples<'_>, pick: fn(&LaneCounters) -> &Count) {
+    for (at, lane) in hub(from).lanes().iter().enumerate() {
+        to.with("lane", at, pick(lane).get());
+    }
+}
+
+/// The histograms of all lanes as one.
+fn pass_durations(from: &Source<'_>, to: &mut Samples<'_>) {
+    let mut buckets = [0; PASS_US_BOUNDS.len() + 1];
+    let mut sum_us = 0;
+    for lane in hub(from).lanes() {
+        let (of_lane, us) = lane.pass_us.get();
+        buckets.iter_mut().zip(of_lane).for_each(|(sum, count)| *sum += count);
+        sum_us += us;
+    }
+    let mut count = 0;
+    for (us, bucket) in PASS_US_BOUNDS.into_iter().zip(buckets) {
+        count += bucket;
+        to.write("_bucket", &[("le", &(us as f64 / 1e6))], count);
+    }
+    count += buckets[PASS_US_BOUNDS.len()];
+    to.write("_bucket", &[("le", &"+Inf")], count);
+    to.write("_sum", &[], sum_us as f64 / 1e6);
+    to.write("_count", &[], count);
+}

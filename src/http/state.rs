@@ -1,0 +1,114 @@
+//! What all requests share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::tally::Tally;
+use crate::auth::api_key::ApiKeys;
+use crate::auth::origin::OriginList;
+use crate::base::access::Authoriser;
+use crate::base::limits::{HttpLimits, MessageLimits};
+use crate::hub::Hub;
+
+/// What a [`State`] is made of.
+#[derive(Debug)]
+pub struct StateOptions {
+    /// Who checks tokens.
+    pub authoriser: Arc<dyn Authoriser>,
+    /// Keys of the HTTP API. Without any it is off, unless `open`.
+    pub api_keys: ApiKeys,
+    /// Origins of pages that may connect and publish besides the gateway's own.
+    pub origins: OriginList,
+    /// The API and `/publish` need no key.
+    pub open: bool,
+    /// Requests must name a loopback host: for a gateway that is open because it listens there.
+    pub loopback_only: bool,
+    /// The cookie that may hold a token.
+    pub cookie_name: String,
+    /// Bounds of requests.
+    pub http_limits: HttpLimits,
+    /// Bounds of what a WebSocket's peer may send.
+    pub message_limits: MessageLimits,
+}
+
+/// What all requests share.
+pub struct State {
+    pub(super) hub: Hub,
+    pub(super) options: StateOptions,
+    pub(super) started: Instant,
+    /// This run of this node: new at each start.
+    pub(super) node_id: String,
+    /// The machine's name.
+    pub(super) node_name: String,
+    tally: Tally,
+}
+
+impl State {
+    /// For this hub.
+    pub fn new(hub: Hub, options: StateOptions) -> Self {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let name = name.trim();
+        Self {
+            hub,
+            options,
+            started: Instant::now(),
+            node_id: format!("{:032x}", rand::random::<u128>()),
+            node_name: if name.is_empty() { "fanfare" } else { name }.to_owned(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The hub.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// What the HTTP side counts.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The longest message, whoever publishes it: a longer one might not fit into an outbox.
+    pub(super) fn message_bytes_max(&self) -> usize {
+        self.options.message_limits.message_bytes_max
+    }
+
+    /// The bounds of requests.
+    pub fn limits(&self) -> &HttpLimits {
+        &self.options.http_limits
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::auth::AllowAnyone;
+
+    /// With a key (`key-canary`), or open. On the current runtime.
+    pub(in crate::http) fn state(open: bool) -> Arc<State> {
+        let hub = Hub::builder().lanes(1).build();
+        state_of(hub, open)
+    }
+
+    pub(in crate::http) fn state_of(hub: Hub, open: bool) -> Arc<State> {
+        let keys: &[&str] = if open { &[] } else { &["key-canary"] };
+        let options = StateOptions {
+            authoriser: Arc::new(AllowAnyone),
+            api_keys: ApiKeys::new(keys).unwrap(),
+            origins: OriginList::new(["https://listed.example"]).unwrap(),
+            open,
+            loopback_only: open,
+            cookie_name: "fanfare_token".into(),
+            http_limits: HttpLimits::default(),
+            message_limits: MessageLimits::default(),
+        };
+        Arc::new(State::new(hub, options))
+    }
+}

@@ -1,0 +1,116 @@
+//! What the HTTP side counts. Each is a number of its own; see [`crate::base::counters`].
+
+use http::StatusCode;
+
+use super::router::{Find, Route};
+use crate::base::counters::{Count, Gauge};
+
+/// Routes, and one place for what is none.
+const ROUTES: usize = Route::ALL.len() + 1;
+
+/// Status classes: 1xx to 5xx.
+const CLASSES: usize = 5;
+
+/// What the HTTP side counts.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// HTTP connections now. A connection that became a WebSocket is a session and none of these.
+    pub connections: Gauge,
+    /// Connections accepted ever.
+    pub connections_accepted: Count,
+    /// Connections refused because there were as many as there may be.
+    pub connections_refused: Count,
+    /// Times that accepting failed, most often for want of file descriptors.
+    pub accept_errors: Count,
+    answers: [[Count; CLASSES]; ROUTES],
+    upgrades_refused: [Count; UpgradeRefused::ALL.len()],
+}
+
+/// Why a WebSocket was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum UpgradeRefused {
+    Origin,
+    Query,
+    Token,
+    Permission,
+    Handshake,
+    Overloaded,
+}
+
+impl UpgradeRefused {
+    pub(super) const ALL: [UpgradeRefused; 6] = [
+        UpgradeRefused::Origin,
+        UpgradeRefused::Query,
+        UpgradeRefused::Token,
+        UpgradeRefused::Permission,
+        UpgradeRefused::Handshake,
+        UpgradeRefused::Overloaded,
+    ];
+
+    /// Its name in metrics and logs.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            UpgradeRefused::Origin => "origin",
+            UpgradeRefused::Query => "query",
+            UpgradeRefused::Token => "token",
+            UpgradeRefused::Permission => "permission",
+            UpgradeRefused::Handshake => "handshake",
+            UpgradeRefused::Overloaded => "overloaded",
+        }
+    }
+}
+
+impl Tally {
+    /// A request was answered.
+    pub(super) fn answered(&self, found: &Find, status: StatusCode) {
+        let row = match found {
+            Find::Route(route) | Find::WrongMethod { route, .. } => *route as usize,
+            Find::Nothing => Route::ALL.len(),
+        };
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES) - 1;
+        self.answers[row][class].add(1);
+    }
+
+    /// Answers by route and status class, those that are not 0.
+    pub(super) fn answers(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let names = Route::ALL.into_iter().map(Route::path).chain(["other"]);
+        names.zip(&self.answers).flat_map(|(name, classes)| {
+            let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(classes);
+            let counted = classes.map(move |(class, count)| (name, class, count.get()));
+            counted.filter(|(_, _, count)| *count > 0)
+        })
+    }
+
+    /// WebSockets refused for a reason.
+    pub(super) fn upgrades_refused(&self, why: UpgradeRefused) -> &Count {
+        &self.upgrades_refused[why as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::super::router;
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_by_route_and_class() {
+        let tally = Tally::default();
+        let ws = router::find(&Method::GET, "/ws");
+        tally.answered(&ws, StatusCode::SWITCHING_PROTOCOLS);
+        tally.answered(&ws, StatusCode::FORBIDDEN);
+        tally.answered(&ws, StatusCode::UNAUTHORIZED);
+        tally.answered(&Find::Nothing, StatusCode::NOT_FOUND);
+        let counted: Vec<_> = tally.answers().collect();
+        assert_eq!(counted, [("/ws", "1xx", 1), ("/ws", "4xx", 2), ("other", "4xx", 1)]);
+    }
+
+    #[test]
+    fn all_lists_every_refusal_in_order() {
+        for (at, why) in UpgradeRefused::ALL.into_iter().enumerate() {
+            assert_eq!(why as usize, at);
+        }
+    }
+}

@@ -93,6 +93,8 @@ pub struct LaneCounters {
     pub writes_blocked: Count,
     /// Messages dropped by policy.
     pub dropped: Count,
+    /// Messages that waited for a session when it was ended.
+    pub discarded: Count,
     /// Passes: walks over the members of a channel.
     pub passes: Count,
     /// How long a pass took from its first write to its last.

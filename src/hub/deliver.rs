@@ -42,6 +42,7 @@ struct Tally {
     writes: u64,
     blocked: u64,
     dropped: u64,
+    discarded: u64,
 }
 
 impl Delivery {
@@ -211,7 +212,7 @@ impl Delivery {
         }
         match closing {
             Closing::Write(close) => self.write_close(session, close),
-            Closing::Queued { dropped } => self.tally.dropped += dropped as u64,
+            Closing::Queued { dropped } => self.tally.discarded += dropped as u64,
             Closing::Already => {}
         }
     }
@@ -239,6 +240,7 @@ impl Delivery {
             (&counters.writes, tally.writes),
             (&counters.writes_blocked, tally.blocked),
             (&counters.dropped, tally.dropped),
+            (&counters.discarded, tally.discarded),
         ] {
             if n > 0 {
                 counter.add(n);

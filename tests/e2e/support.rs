@@ -167,7 +167,7 @@ impl Gateway {
         Response::parse(&answer)
     }
 
-    /// The sum of a metric over its labels.
+    /// A metric: one sample if the labels are given too, otherwise the sum over all of them.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").await.text();
         let samples = text.lines().filter(|line| {

@@ -95,7 +95,8 @@ pub(super) const METRICS: &[Metric] = &[
         help: "Messages dropped because a session did not keep up, by policy.",
         kind: Kind::Counter,
         read: |from, to| {
-            to.with("policy", "drop_newest", hub(from).over_lanes(|lane| &lane.dropped))
+            to.with("reason", "drop_newest", hub(from).over_lanes(|lane| &lane.dropped));
+            to.with("reason", "session_ended", hub(from).over_lanes(|lane| &lane.discarded));
         },
     },
     Metric {
@@ -189,6 +190,12 @@ pub(super) const METRICS: &[Metric] = &[
         help: "Times that accepting a connection failed, most often for want of file descriptors.",
         kind: Kind::Counter,
         read: |from, to| to.one(from.state.tally().accept_errors.get()),
+    },
+    Metric {
+        name: "fanfare_tasks",
+        help: "Tasks of the runtime: one per connection, one per session that is behind, a few more.",
+        kind: Kind::Gauge,
+        read: |_, to| to.one(tokio::runtime::Handle::current().metrics().num_alive_tasks()),
     },
     Metric {
         name: "fanfare_process_resident_memory_bytes",

@@ -12,7 +12,7 @@ mod real {
     pub use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
     /// A waker that one task registers and anybody wakes.
-    #[derive(Debug)]
+    #[derive(Debug, Default)]
     pub struct AtomicWaker(atomic_waker::AtomicWaker);
 
     impl AtomicWaker {

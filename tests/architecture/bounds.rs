@@ -30,8 +30,8 @@ fn without_bound(source: &Source) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         // The standard library's has no bound; tokio's of the same name takes one.
-        let words = tokens[at..].iter().take(3).map(|token| token.text);
-        let is_std_channel = words.eq(["channel", "(", ")"]);
+        let words = tokens[at..].iter().take(5).map(|token| token.text);
+        let is_std_channel = words.eq(["mpsc", "::", "channel", "(", ")"]);
         if token.text.to_lowercase().contains("unbounded") || is_std_channel {
             faults.push(source.fault(token.line, token.text));
         }
@@ -105,7 +105,10 @@ mod tests {
         assert_eq!(without_bound(&source("use tokio::sync::mpsc::unbounded_channel;")).len(), 1);
         assert_eq!(without_bound(&source("fn f(x: UnboundedSender<u8>) {}")).len(), 1);
         assert_eq!(without_bound(&source("let x = mpsc::channel();")).len(), 1);
-        assert!(without_bound(&source("// unbounded\nlet x = mpsc::channel(3);")).is_empty());
+        assert!(
+            without_bound(&source("// unbounded\nmpsc::channel(3); oneshot::channel();"))
+                .is_empty()
+        );
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn imports(source: &Source) -> Vec<Import<'_>> {
         if !["crate", "super", "self", "fanfare"].contains(&start) || !starts_path(&tokens, at) {
             continue;
         }
-        if !tokens.get(at + 1).is_some_and(|next| next.text == "::") {
+        if tokens.get(at + 1).is_none_or(|next| next.text != "::") {
             let is_visibility = at > 0 && tokens[at - 1].text == "(";
             if start == "crate" && !is_visibility {
                 found.push((None, tokens[at].line));
@@ -114,7 +114,7 @@ fn expand<'t>(
         }
         prefix.push(token.text);
         at += 1;
-        if !tokens.get(at).is_some_and(|next| next.text == "::") {
+        if tokens.get(at).is_none_or(|next| next.text != "::") {
             break;
         }
         at += 1;

@@ -48,6 +48,7 @@
 //! |---|---|---|
 //! | 8 | `bin/fanfare.rs`, `cli` | arguments → command → exit code; the allocator |
 //! | 7 | `gateway` | build and run: listener, signals, drain |
+//! | 7 | `bench` | the load generator, for any WebSocket server |
 //! | 6 | `config` | what was typed → what is used; file < environment < flags |
 //! | 5 | `http` | router, API, metrics, health, the page |
 //! | 4 | [`connection`] | upgrade, reader, dispatch |
@@ -91,6 +92,8 @@
 #[cfg(feature = "gateway")]
 pub mod auth;
 pub mod base;
+#[cfg(feature = "gateway")]
+pub mod bench;
 #[cfg(feature = "gateway")]
 pub mod cli;
 #[cfg(feature = "gateway")]

@@ -1,0 +1,4 @@
+//! x
+use super::Report;
+/// x
+pub fn render(_: &[Report]) -> String { String::new() }

@@ -92,7 +92,9 @@ impl FrameReader {
             let Some(payload) = bytes.get(head.bytes..head.bytes + looked_at) else { break };
             match head.opcode {
                 1 | 2 => on(Piece::Message(payload)),
-                8 => on(Piece::Close(payload.first_chunk().map_or(1005, |c| u16::from_be_bytes(*c)))),
+                8 => {
+                    on(Piece::Close(payload.first_chunk().map_or(1005, |c| u16::from_be_bytes(*c))))
+                }
                 9 => on(Piece::Ping(payload)),
                 // A further fragment, or a pong.
                 _ => {}

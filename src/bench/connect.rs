@@ -32,7 +32,8 @@ pub(crate) struct Handshake {
 impl Handshake {
     pub(crate) fn new(random: [u8; 16]) -> Self {
         let key = STANDARD.encode(random);
-        let accept = STANDARD.encode(Sha1::new().chain_update(&key).chain_update(ACCEPT_GUID).finalize());
+        let accept =
+            STANDARD.encode(Sha1::new().chain_update(&key).chain_update(ACCEPT_GUID).finalize());
         Self { key, accept }
     }
 
@@ -92,7 +93,9 @@ pub(crate) fn start(
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
     match socket.connect(&addr.into()) {
-        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+        Err(error)
+            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+        {
             Err(error)
         }
         _ => Ok(mio::net::TcpStream::from_std(socket.into())),
@@ -170,7 +173,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_judged_when_it_is_there() {
-        let good = b"HTTP/1.1 101 X\r\nsec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nrest";
+        let good =
+            b"HTTP/1.1 101 X\r\nsec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nrest";
         let handshake = handshake();
         for cut in 0..good.len() - 4 {
             assert_eq!(handshake.answer(&good[..cut]), Ok(None));

@@ -50,10 +50,8 @@ impl Processes {
 
     /// Summed over all; one that has ended counts as nothing.
     pub(crate) fn cpu(&self) -> Cpu {
-        let add = |sum: Cpu, one: Cpu| Cpu {
-            user: sum.user + one.user,
-            system: sum.system + one.system,
-        };
+        let add =
+            |sum: Cpu, one: Cpu| Cpu { user: sum.user + one.user, system: sum.system + one.system };
         self.pids.iter().filter_map(|pid| self.cpu_of(*pid)).fold(Cpu::default(), add)
     }
 

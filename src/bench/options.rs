@@ -286,7 +286,8 @@ impl Options {
         let is_head = |text: &str| !text.bytes().any(|byte| byte < b' ' || byte == 127);
         let headers = self.headers.iter().chain(&self.publish_headers);
         let is_token = |name: &str| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+            !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         };
         if headers.clone().any(|(name, value)| !is_token(name) || !is_head(value)) {
             return wrong("a header is 'Name: value' in one line");

@@ -10,8 +10,8 @@ use super::options::{Options, Scenario};
 use super::stats::Times;
 use super::tally::{Account, Tally};
 use super::target::Target;
-use session::{Ready, State};
 pub(crate) use session::Session;
+use session::{Ready, State};
 
 mod session;
 
@@ -58,7 +58,8 @@ impl Pool {
         let target = Target::new(&options.url, "--url", "ws")?;
         let stalled = options.scenario.stalled_percent() / 100.0;
         // Spread evenly: one whenever the count reaches the next whole number.
-        let is_to_stall = |at: usize| ((at + 1) as f64 * stalled) as u64 > (at as f64 * stalled) as u64;
+        let is_to_stall =
+            |at: usize| ((at + 1) as f64 * stalled) as u64 > (at as f64 * stalled) as u64;
         let session = |at| Session::new(channels_of(at, options), is_to_stall(at));
         Ok(Self {
             sessions: (0..options.subscribers).map(session).collect(),
@@ -162,9 +163,16 @@ impl Pool {
         let Some(session) = self.sessions.get_mut(at) else { return false };
         if let State::Opening(opening) = &mut session.state {
             let request = || {
-                let names: Vec<String> =
-                    session.channels.iter().map(|c| options.channel_name(usize::from(*c))).collect();
-                self.handshake.request(&self.target.host, &self.target.path(&names), &options.headers)
+                let names: Vec<String> = session
+                    .channels
+                    .iter()
+                    .map(|c| options.channel_name(usize::from(*c)))
+                    .collect();
+                self.handshake.request(
+                    &self.target.host,
+                    &self.target.path(&names),
+                    &options.headers,
+                )
             };
             match opening.advance(&self.handshake, request) {
                 Ok(None) => return false,

@@ -104,8 +104,7 @@ impl<'p> Rig<'p> {
     pub(crate) fn open_publishers(&mut self) -> Result<(), BenchError> {
         let handshake = Handshake::new(rand::random());
         let first = self.options.subscribers;
-        let publishers =
-            Publishers::open(&self.options, handshake, self.poll.registry(), first)?;
+        let publishers = Publishers::open(&self.options, handshake, self.poll.registry(), first)?;
         self.publishers = Some(publishers);
         Ok(())
     }
@@ -183,7 +182,8 @@ impl<'p> Rig<'p> {
         }
         let Some(publishers) = &mut self.publishers else { return };
         let registry = self.poll.registry();
-        let handled = publishers.handle(at - subscribers, &mut self.tally, &mut self.buffer, registry);
+        let handled =
+            publishers.handle(at - subscribers, &mut self.tally, &mut self.buffer, registry);
         self.note_publisher(handled);
     }
 
@@ -235,10 +235,8 @@ impl<'p> Rig<'p> {
             return;
         }
         let left = left - SPIN;
-        let timeout = Timespec {
-            tv_sec: left.as_secs() as i64,
-            tv_nsec: left.subsec_nanos().into(),
-        };
+        let timeout =
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         let mut waited = [PollFd::new(self.poll.registry(), PollFlags::IN)];
         // Interrupted is as good as woken.
         let _ = poll(&mut waited, Some(&timeout));

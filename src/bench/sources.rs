@@ -51,9 +51,14 @@ impl FromStr for Sources {
     /// Addresses and IPv4 networks with commas between: `127.0.0.0/8`, `192.0.2.7,192.0.2.8`. The
     /// first and the last address of a network are not used.
     fn from_str(typed: &str) -> Result<Self, String> {
-        typed.split(',').map(|part| network(part.trim())).collect::<Option<_>>().map(Self).ok_or_else(
-            || "write addresses or IPv4 networks with commas between: 127.0.0.0/8".to_owned(),
-        )
+        typed
+            .split(',')
+            .map(|part| network(part.trim()))
+            .collect::<Option<_>>()
+            .map(Self)
+            .ok_or_else(|| {
+                "write addresses or IPv4 networks with commas between: 127.0.0.0/8".to_owned()
+            })
     }
 }
 

@@ -56,8 +56,7 @@ impl Stamper {
             return Some(stamp);
         }
         let places = payload.windows(8).enumerate().filter(|(_, word)| *word == self.magic);
-        let (at, stamp) =
-            places.filter_map(|(at, _)| Some((at, self.at(payload, at)?))).next()?;
+        let (at, stamp) = places.filter_map(|(at, _)| Some((at, self.at(payload, at)?))).next()?;
         self.hint = at;
         Some(stamp)
     }
@@ -97,7 +96,8 @@ fn number(letters: [u8; 8]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const STAMP: Stamp = Stamp { channel: 0xfedc, number: 0x89ab_cdef, intended_ns: 0x1234_5678_9abc };
+    const STAMP: Stamp =
+        Stamp { channel: 0xfedc, number: 0x89ab_cdef, intended_ns: 0x1234_5678_9abc };
 
     #[test]
     fn a_stamp_is_found_where_it_was_put() {
@@ -107,7 +107,8 @@ mod tests {
             assert_eq!(message.len(), bytes);
             assert!(message.iter().all(u8::is_ascii_lowercase));
             assert_eq!(stamper.find(&message), Some(STAMP));
-            let wrapped = [b"{\"type\":\"message\",\"text\":\"".as_slice(), &message, b"\"}"].concat();
+            let wrapped =
+                [b"{\"type\":\"message\",\"text\":\"".as_slice(), &message, b"\"}"].concat();
             assert_eq!(stamper.find(&wrapped), Some(STAMP));
             assert_eq!(stamper.find(&wrapped), Some(STAMP), "where it was the last time");
         }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use super::account::{Ledger, Seen};
 use super::flight::Flights;
 use super::options::Options;
 use super::stamp::{Stamp, Stamper};
 use super::stats::Times;
-use super::account::{Ledger, Seen};
 
 /// The numbers of a run. One message costs a look at its stamp, a comparison with the expected
 /// number and a step of two histograms.
@@ -189,7 +189,9 @@ impl Account {
     fn see(&mut self, stamp: Stamp) -> Option<Seen> {
         let at = match self.ledgers.as_slice() {
             [(channel, _)] if *channel == stamp.channel => 0,
-            ledgers => ledgers.binary_search_by_key(&stamp.channel, |(channel, _)| *channel).ok()?,
+            ledgers => {
+                ledgers.binary_search_by_key(&stamp.channel, |(channel, _)| *channel).ok()?
+            }
         };
         Some(self.ledgers[at].1.see(stamp.number))
     }

@@ -115,7 +115,10 @@ mod tests {
         let target = Target::new("ws://127.0.0.1?x", "--url", "ws").unwrap();
         assert_eq!((target.host.as_str(), target.addr.port()), ("127.0.0.1", 80));
         let target = Target::new("http://[::1]:9/p", "--publish-url", "http").unwrap();
-        assert_eq!((target.host.as_str(), target.addr.to_string().as_str()), ("[::1]:9", "[::1]:9"));
+        assert_eq!(
+            (target.host.as_str(), target.addr.to_string().as_str()),
+            ("[::1]:9", "[::1]:9")
+        );
     }
 
     #[test]

@@ -22,7 +22,8 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 /// Feeds pieces as a connection would, through a shared buffer that others have written to.
 fn read(pieces: &[&[u8]]) -> Result<Vec<String>, FrameFault> {
     let mut reader = FrameReader::default();
-    let mut buffer = vec![0; CARRIED_BYTES_MAX + 200_000];
+    let longest = pieces.iter().map(|piece| piece.len()).max().unwrap_or(0);
+    let mut buffer = vec![0; CARRIED_BYTES_MAX + longest];
     let mut seen = Vec::new();
     for piece in pieces {
         buffer.fill(0xee);
@@ -32,7 +33,11 @@ fn read(pieces: &[&[u8]]) -> Result<Vec<String>, FrameFault> {
         reader.feed(&buffer[..end], |piece| {
             seen.push(match piece {
                 Piece::Message(text) => {
-                    format!("{}:{}", text.len(), String::from_utf8_lossy(&text[..text.len().min(3)]))
+                    format!(
+                        "{}:{}",
+                        text.len(),
+                        String::from_utf8_lossy(&text[..text.len().min(3)])
+                    )
                 }
                 other => format!("{other:?}"),
             });

@@ -75,7 +75,9 @@ impl Requests {
     ) -> Result<bool, String> {
         self.bytes.extend_from_slice(bytes);
         let mut start = 0;
-        while !self.is_closing && let Some(answer) = answer(&self.bytes[start..])? {
+        while !self.is_closing
+            && let Some(answer) = answer(&self.bytes[start..])?
+        {
             start += answer.bytes;
             if (100..200).contains(&answer.status) {
                 continue;

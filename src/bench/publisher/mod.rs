@@ -116,7 +116,11 @@ impl Publishers {
         stream.set_nonblocking(true).map_err(BenchError::io("make a socket non-blocking"))?;
         let mut stream = TcpStream::from_std(stream);
         registry
-            .register(&mut stream, Token(self.first_token + at), Interest::READABLE | Interest::WRITABLE)
+            .register(
+                &mut stream,
+                Token(self.first_token + at),
+                Interest::READABLE | Interest::WRITABLE,
+            )
             .map_err(BenchError::io("watch a socket"))?;
         Ok(Link { stream, pending: Vec::new(), written: 0, speaks })
     }
@@ -189,7 +193,9 @@ impl Publishers {
             };
             match &mut link.speaks {
                 Speaks::WebSocket(echoes) => {
-                    echoes.take(&buffer[..read], &mut link.pending).map_err(BenchError::Publisher)?;
+                    echoes
+                        .take(&buffer[..read], &mut link.pending)
+                        .map_err(BenchError::Publisher)?;
                 }
                 Speaks::Http(requests) => {
                     is_over |= requests

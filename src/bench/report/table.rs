@@ -157,7 +157,10 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        assert_eq!(["0", "999", "1 000", "1 234 567"], [0, 999, 1_000, 1_234_567].map(thousands)[..]);
+        assert_eq!(
+            ["0", "999", "1 000", "1 234 567"],
+            [0, 999, 1_000, 1_234_567].map(thousands)[..]
+        );
         let shown = [12.3, 1_234.0, 45_678.0, 2_500_000.0].map(time);
         assert_eq!(shown, ["12 µs", "1.23 ms", "46 ms", "2.50 s"]);
     }

@@ -138,7 +138,8 @@ impl Findings {
     }
 
     fn connect(&self, rig: &Rig<'_>) -> Connect {
-        let errors = rig.pool.failures().map(|(text, count)| Counted { text: text.to_owned(), count });
+        let errors =
+            rig.pool.failures().map(|(text, count)| Counted { text: text.to_owned(), count });
         let each = |cpu: Cpu| round(cpu.total().as_secs_f64() * 1e6 / self.connected.max(1) as f64);
         Connect {
             attempted: rig.pool.counts.attempted,

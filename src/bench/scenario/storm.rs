@@ -47,7 +47,8 @@ fn storm(rig: &mut Rig<'_>, found: &mut Findings) -> Storm {
     let is_back = rig.run_until("storm", end, |rig| rig.pool.is_settled());
     let all_connected_ms = is_back.then(|| round(cut.elapsed().as_secs_f64() * 1e3));
     // A message counts as complete only when as many have it as there were before the storm.
-    let is_whole = is_back && rig.run_until("storm", end, |rig| rig.tally.counts.completed > completed);
+    let is_whole =
+        is_back && rig.run_until("storm", end, |rig| rig.tally.counts.completed > completed);
     let last = rig.tally.epoch + Duration::from_nanos(rig.tally.last_arrival_ns);
     let recovered = last.saturating_duration_since(cut).as_secs_f64() * 1e3;
     // Those before it went to some only, and are not waited for.

@@ -254,7 +254,9 @@ impl<'p> Rig<'p> {
         let Some(course) = &mut self.course else { return };
         let now = Instant::now();
         let span = now.duration_since(course.last.0);
-        if span < course.every && !is_last || span.is_zero() {
+        // A short piece at the end would say more of where it was cut than of the server.
+        let enough = if is_last { course.every / 2 } else { course.every };
+        if span < enough || span.is_zero() {
             return;
         }
         let server = self.server.as_ref().map(|server| server.cpu().total());

@@ -16,20 +16,20 @@ const STYLE: &str = "\
 --rule:#2c3541;--bad:#ff8a80;--good:#5fd39b;--c0:#6ea8fe;--c1:#ff9a62;--c2:#4fd1ab;--c3:#c890f0;\
 --c4:#e3c04b;--c5:#ff86ac;--c6:#86c5e0;--c7:#a9b1bd}}\
 *{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--ink);\
-font:15px/1.5 system-ui,sans-serif}main{max-width:1080px;margin:0 auto;padding:24px 20px 48px}\
+font:15px/1.5 system-ui,sans-serif}main{max-width:1180px;margin:0 auto;padding:24px 20px 48px}\
 h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:32px 0 10px}h3{font-size:14px;margin:0 0 6px}\
 p{margin:4px 0}.soft{color:var(--soft)}.bad{color:var(--bad);font-weight:600}\
 .good{color:var(--good);font-weight:600}\
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:14px}\
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:14px;align-items:start}\
 .card{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:12px 14px;\
 break-inside:avoid}svg{width:100%;height:auto;display:block}svg text{fill:var(--soft);font-size:13px}\
 .grid{stroke:var(--rule);stroke-width:1;fill:none}.line{fill:none;stroke-width:2;\
 stroke-linejoin:round}.dashed{stroke-dasharray:5 4}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
-th,td{text-align:right;padding:5px 10px;border-bottom:1px solid var(--rule);white-space:nowrap}\
-th{font-weight:600;color:var(--soft);font-size:13px;vertical-align:bottom}\
-th:first-child,td:first-child{text-align:left;white-space:normal;min-width:10em}\
-.key{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:7px;\
+th,td{text-align:right;padding:5px 7px;border-bottom:1px solid var(--rule);white-space:nowrap}\
+table{font-size:14px}th{font-weight:600;color:var(--soft);font-size:12px;vertical-align:bottom}\
+th:first-child,td:first-child{text-align:left;white-space:normal;min-width:8em}\
+.name{margin-right:16px;white-space:nowrap}.key{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:7px;\
 background:currentColor}dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:8px 0}\
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\
 @media print{:root{--ink:#000;--soft:#444;--back:#fff;--card:#fff;--rule:#bbb;--bad:#b3261e;\
@@ -94,7 +94,16 @@ fn head(page: &mut String, reports: &[Report]) {
 fn scenario(page: &mut String, name: &str, reports: &[&Report]) {
     let _ = write!(page, "<h2>{}</h2>", escape(name));
     table(page, reports);
-    page.push_str("<div class=plots>");
+    if reports.len() > 1 {
+        page.push_str("<p class=soft style='margin:10px 0'>");
+        for (at, report) in reports.iter().enumerate() {
+            let (colour, name) = (at % COLOURS, escape(report.name()));
+            let _ =
+                write!(page, "<span class=name><span class='key c{colour}'></span>{name}</span> ");
+        }
+        page.push_str("</p>");
+    }
+    page.push_str("<div class=plots style='margin-top:12px'>");
     if reports.iter().any(|report| report.latency_us.count > 0) {
         percentiles(page, reports);
         course(page, reports);
@@ -156,7 +165,7 @@ fn percentiles(page: &mut String, reports: &[&Report]) {
 }
 
 fn course(page: &mut String, reports: &[&Report]) {
-    let x = Axis { title: "seconds", scale: Scale::Linear, label: |value| format!("{value}") };
+    let x = Axis { title: "seconds", scale: Scale::Time, label: |value| format!("{value}") };
     let line = |value: fn(&super::Point) -> Option<f64>, is_dashed: bool| {
         move |(colour, report): (usize, &&Report)| {
             let points = report.series.iter();
@@ -174,7 +183,7 @@ fn course(page: &mut String, reports: &[&Report]) {
     let middles = runs().map(line(|point| point.p50_us, true));
     let title = "Latency over time: p99, and p50 dashed";
     card(page, title, &lines(title, &x, &y, &tails.chain(middles).collect::<Vec<_>>()));
-    let y = Axis { title: "", scale: Scale::Linear, label: |value| format!("{value:.1}") };
+    let y = Axis { title: "", scale: Scale::Linear, label: |value| format!("{value:.2}") };
     let server = runs().map(line(|point| point.server_cpu_cores, false));
     let own = runs().map(line(|point| Some(point.generator_cpu_cores), true));
     let title = "Cores busy: the server, and the generator dashed";

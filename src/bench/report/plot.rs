@@ -6,9 +6,11 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 280.0;
 /// Room for the labels of the axes.
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
+/// About how many steps a linear axis has.
+const STEPS: f64 = 5.0;
 /// Colours there are, in the style sheet of the page.
 pub(super) const COLOURS: usize = 8;
 
@@ -16,6 +18,8 @@ pub(super) const COLOURS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Scale {
     Linear,
+    /// Linear as well, and ends where the last value is.
+    Time,
     Log,
     /// Percentiles: each nine of 90, 99, 99.9 takes as much room as the one before.
     Nines,
@@ -47,7 +51,12 @@ impl Range {
         let max = values.clone().fold(f64::MIN, f64::max);
         let min = values.fold(f64::MAX, f64::min);
         let (low, high) = match scale {
-            Scale::Linear => (0.0, if max > 0.0 { nice_above(max) } else { 1.0 }),
+            Scale::Linear | Scale::Time if max <= 0.0 => (0.0, 1.0),
+            Scale::Linear => {
+                let step = nice_above(max / STEPS);
+                (0.0, (max / step).ceil() * step)
+            }
+            Scale::Time => (0.0, max),
             Scale::Log if max > 0.0 => {
                 let low = 10f64.powf(min.max(1.0).log10().floor());
                 (low, 10f64.powf(max.log10().ceil()).max(low * 10.0))
@@ -62,7 +71,7 @@ impl Range {
     fn place(&self, value: f64) -> f64 {
         let nines = |percentile: f64| -(1.0 - (percentile / 100.0).min(0.9999)).log10() / 4.0;
         match self.scale {
-            Scale::Linear => (value - self.low) / (self.high - self.low),
+            Scale::Linear | Scale::Time => (value - self.low) / (self.high - self.low),
             Scale::Log => (value.max(self.low) / self.low).log10() / (self.high / self.low).log10(),
             Scale::Nines => nines(value),
         }
@@ -71,8 +80,8 @@ impl Range {
 
     fn ticks(&self) -> Vec<f64> {
         match self.scale {
-            Scale::Linear => {
-                let step = nice_above(self.high / 5.5);
+            Scale::Linear | Scale::Time => {
+                let step = nice_above(self.high / STEPS);
                 let count = (self.high / step + 1e-9) as u32;
                 (0..=count).map(|at| f64::from(at) * step).collect()
             }
@@ -201,7 +210,7 @@ mod tests {
         assert_eq!(log.ticks().len(), 3);
         let nines = Range::of(Scale::Nines, [].into_iter());
         assert!((nines.place(99.0) - 0.5).abs() < 1e-9 && nines.place(100.0) == 1.0);
-        for scale in [Scale::Linear, Scale::Log] {
+        for scale in [Scale::Linear, Scale::Time, Scale::Log] {
             let empty = Range::of(scale, [].into_iter());
             assert!(empty.place(5.0).is_finite() && empty.ticks().len() < 20);
         }

@@ -112,7 +112,7 @@ impl Connection {
                 }
                 Step::Discard => {
                     self.held = Vec::new();
-                    poll_fn(|cx| self.poll_discard(cx)).await;
+                    poll_fn(|cx| poll_discard(&self.session, cx)).await;
                     return;
                 }
                 Step::End => return,
@@ -142,37 +142,19 @@ impl Connection {
         })
     }
 
-    /// Reads and forgets until the peer ends, or the sweep ends it.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.session.reader.register(cx.waker());
-        if self.session.outbox.state() == State::Closed {
-            return Poll::Ready(());
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let Some(socket) = self.session.socket() else { return Poll::Ready(()) };
-            loop {
-                match socket.poll_read(cx, scratch) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        })
-    }
-
     /// Decodes and dispatches what came in.
     fn take(&mut self, mut input: &mut [u8]) -> Step {
         let now_ms = self.hub.now_ms();
         self.session.times.heard(now_ms);
         self.hub.counters().bytes_received.add(input.len() as u64);
-        let mut had_event = false;
+        let mut had_message = false;
         loop {
             let (event, rest) = match self.decoder.decode(input) {
                 Ok(Decoded { event, rest }) => (event, rest),
                 Err(violation) => return self.violated(&violation),
             };
             let Some(event) = event else { break };
-            had_event = true;
+            had_message |= matches!(event, Event::Message { .. });
             let step = match event {
                 Event::Message { kind, payload, .. } => {
                     self.hub.counters().messages_received.add(1);
@@ -218,15 +200,16 @@ impl Connection {
             }
             input = rest;
         }
-        self.note_started_frame(now_ms, had_event);
+        self.note_started_frame(now_ms, had_message);
         Step::Read
     }
 
-    /// For the sweep: since when a frame has been coming in without an end.
-    fn note_started_frame(&mut self, now_ms: u64, had_event: bool) {
+    /// For the sweep: since when a frame or a message has been coming in without an end. A ping between
+    /// two fragments does not start the time over.
+    fn note_started_frame(&mut self, now_ms: u64, had_message: bool) {
         match self.decoder.is_idle() {
             true => self.session.times.frame_done(),
-            false => self.session.times.frame_open(now_ms, had_event),
+            false => self.session.times.frame_open(now_ms, had_message),
         }
     }
 
@@ -294,9 +277,41 @@ impl Connection {
     }
 }
 
+/// Reads and forgets until the peer ends, or the sweep ends it.
+fn poll_discard(session: &Session, cx: &mut Context<'_>) -> Poll<()> {
+    session.reader.register(cx.waker());
+    if session.outbox.state() == State::Closed {
+        return Poll::Ready(());
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let Some(socket) = session.socket() else { return Poll::Ready(()) };
+        loop {
+            match socket.poll_read(cx, scratch) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+}
+
 impl Drop for Connection {
+    /// A panic in the middle of it ends this session alone, with 1011; somebody still has to read
+    /// until the peer has taken that.
     fn drop(&mut self) {
-        self.hub.end(&self.session);
+        let runtime = tokio::runtime::Handle::try_current();
+        match runtime {
+            Ok(runtime) if std::thread::panicking() => {
+                let (hub, session) = (self.hub.clone(), self.session.clone());
+                session.close_unheard();
+                hub.close(session.clone(), Disconnect::new(Reason::InternalError));
+                runtime.spawn(async move {
+                    poll_fn(|cx| poll_discard(&session, cx)).await;
+                    hub.end(&session);
+                });
+            }
+            _ => self.hub.end(&self.session),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use http::header::ALLOW;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 
@@ -19,6 +20,7 @@ use crate::auth::token::{self, Place};
 use crate::base::access::{Grant, Refusal as TokenRefusal};
 use crate::base::ids::ChannelName;
 use crate::connection::{self, Accept};
+use crate::frame::HandshakeError;
 use crate::protocol::WireFormat;
 
 /// The channel of a peer that names none.
@@ -52,6 +54,15 @@ pub(super) fn upgrade(state: &State, request: Request<Incoming>, peer: SocketAdd
             error.response()
         }
     }
+}
+
+/// A request for a WebSocket that is not a GET: a handshake that is not one.
+pub(super) fn wrong_method(state: &State, allow: &'static str, peer: SocketAddr) -> Answer {
+    let text = HandshakeError::Method.to_string();
+    note(state, UpgradeRefused::Handshake, &text, peer);
+    let mut answer = Refusal::bad_request(text).closing().answer();
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    answer
 }
 
 fn note(state: &State, why: UpgradeRefused, text: &str, peer: SocketAddr) {

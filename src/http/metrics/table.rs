@@ -2,7 +2,7 @@
 //!
 //! Counters end in `_total`; units are base units and stand in the name.
 
-use super::super::tally::UpgradeRefused;
+use super::super::tally::{HeadRefused, UpgradeRefused};
 use super::{Kind, Metric, Samples, Source};
 use crate::base::counters::{Count, Counters, LaneCounters, PASS_US_BOUNDS};
 use crate::base::disconnect::Reason;
@@ -154,6 +154,16 @@ pub(super) const METRICS: &[Metric] = &[
         read: |from, to| {
             for why in UpgradeRefused::ALL {
                 to.with("reason", why.name(), from.state.tally().upgrades_refused(why).get());
+            }
+        },
+    },
+    Metric {
+        name: "fanfare_http_heads_refused_total",
+        help: "Requests refused before they were read as such, by reason.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            for why in HeadRefused::ALL {
+                to.with("reason", why.name(), from.state.tally().heads_refused(why).get());
             }
         },
     },

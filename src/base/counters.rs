@@ -130,6 +130,8 @@ pub struct Counters {
     pub messages_received: Count,
     /// Bytes from peers.
     pub bytes_received: Count,
+    /// Commands of peers that were answered with an error; their sessions went on.
+    pub commands_refused: Count,
     disconnects: [Count; Reason::ALL.len()],
     lanes: Box<[LaneCounters]>,
 }
@@ -151,6 +153,7 @@ impl Counters {
             snapshots_rebuilt: Count::default(),
             messages_received: Count::default(),
             bytes_received: Count::default(),
+            commands_refused: Count::default(),
             disconnects: Default::default(),
             lanes: (0..lanes).map(|_| LaneCounters::default()).collect(),
         }

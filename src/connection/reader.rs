@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -36,6 +37,9 @@ pub(super) const REPLIES_MAX: u16 = 64;
 
 /// The window in which control frames are counted.
 const CONTROL_WINDOW_MS: u64 = 10_000;
+
+/// How often it is looked whether a close frame is written, once the peer has ended its side.
+const CLOSE_LOOK: Duration = Duration::from_millis(10);
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
@@ -112,7 +116,7 @@ impl Connection {
                 }
                 Step::Discard => {
                     self.held = Vec::new();
-                    poll_fn(|cx| poll_discard(&self.session, cx)).await;
+                    discard(&self.session).await;
                     return;
                 }
                 Step::End => return,
@@ -277,17 +281,44 @@ impl Connection {
     }
 }
 
-/// Reads and forgets until the peer ends, or the sweep ends it.
-fn poll_discard(session: &Session, cx: &mut Context<'_>) -> Poll<()> {
+/// Reads and forgets until the peer ends and has our close, or the sweep ends it.
+async fn discard(session: &Session) {
+    if poll_fn(|cx| poll_discard(session, cx)).await {
+        // In a box: hardly a connection needs it, and every connection would have the room for it.
+        Box::pin(close_written(session)).await;
+    }
+}
+
+/// Waits until our close frame is written. A peer that has ended its side may still read, and may
+/// have been faster than our lane; the sweep ends what it does not take.
+async fn close_written(session: &Session) {
+    let is_written = || match session.outbox.state() {
+        State::Closed => true,
+        State::Closing => session.outbox.lag().is_none(),
+        State::Idle | State::Parked => false,
+    };
+    loop {
+        let was_written = is_written();
+        // The state changes a moment before the write.
+        tokio::time::sleep(CLOSE_LOOK).await;
+        if was_written {
+            return;
+        }
+    }
+}
+
+/// Whether the peer has ended its side in order.
+fn poll_discard(session: &Session, cx: &mut Context<'_>) -> Poll<bool> {
     session.reader.register(cx.waker());
     if session.outbox.state() == State::Closed {
-        return Poll::Ready(());
+        return Poll::Ready(false);
     }
     SCRATCH.with_borrow_mut(|scratch| {
-        let Some(socket) = session.socket() else { return Poll::Ready(()) };
+        let Some(socket) = session.socket() else { return Poll::Ready(false) };
         loop {
             match socket.poll_read(cx, scratch) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(0)) => return Poll::Ready(true),
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => return Poll::Pending,
             }
@@ -306,7 +337,7 @@ impl Drop for Connection {
                 session.close_unheard();
                 hub.close(session.clone(), Disconnect::new(Reason::InternalError));
                 runtime.spawn(async move {
-                    poll_fn(|cx| poll_discard(&session, cx)).await;
+                    discard(&session).await;
                     hub.end(&session);
                 });
             }

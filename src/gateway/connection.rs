@@ -19,7 +19,10 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -87,9 +90,11 @@ pub(super) async fn serve(
     // Cannot fail on a socket that is open; on one that is not, the first read says so.
     let _ = stream.set_nodelay(true);
     let (stream, requests) = StrictStream::new(stream);
+    let refused_upgrade = Mutex::new(None);
     let service = service_fn(|request| {
         let may_be_served = requests.next_may_be_served();
-        let (state, requests) = (state.clone(), &requests);
+        let upgrade = request.extensions().get::<OnUpgrade>().cloned();
+        let (state, requests, refused_upgrade) = (state.clone(), &requests, &refused_upgrade);
         async move {
             let answer = match may_be_served {
                 true => http::handle(state, request, peer).await,
@@ -97,6 +102,7 @@ pub(super) async fn serve(
             };
             if http::is_last(&answer) {
                 requests.refuse();
+                *refused_upgrade.lock() = upgrade;
             }
             Ok::<_, Infallible>(answer)
         }
@@ -125,7 +131,11 @@ pub(super) async fn serve(
             .await
         };
         match event {
-            Event::Ended(ended) => return note_end(state, ended, peer),
+            Event::Ended(ended) => {
+                note_end(state, ended, peer);
+                let refused = refused_upgrade.lock().take();
+                return end_refused(refused).await;
+            }
             Event::Cut => return,
             Event::Phase => match *phases.borrow_and_update() {
                 Phase::Serve => {}
@@ -141,6 +151,18 @@ pub(super) async fn serve(
                 deadline.as_mut().reset(due);
             }
         }
+    }
+}
+
+/// hyper hands over the connection of an upgrade that was refused like that of one that was accepted,
+/// and does not end it.
+async fn end_refused(upgrade: Option<OnUpgrade>) {
+    let Some(upgrade) = upgrade else { return };
+    if let Ok(upgraded) = upgrade.await
+        && let Ok(mut parts) = upgraded.downcast::<TokioIo<StrictStream>>()
+    {
+        // Flushed before it was handed over. If it is broken there is nothing to end.
+        let _ = parts.io.inner_mut().shutdown().await;
     }
 }
 

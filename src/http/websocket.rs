@@ -72,7 +72,10 @@ fn note(state: &State, why: UpgradeRefused, text: &str, peer: SocketAddr) {
 
 /// Whether the request may, before it is known to be a proper handshake. The cheap checks first.
 fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefused, Refusal)> {
-    guard::check_origin(state, request.headers()).map_err(|no| (UpgradeRefused::Origin, no))?;
+    guard::check_origin(state, request.headers()).map_err(|no| match no.status {
+        StatusCode::FORBIDDEN => (UpgradeRefused::Origin, no),
+        _ => (UpgradeRefused::Handshake, no),
+    })?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wanted = wanted(request, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;

@@ -148,6 +148,12 @@ pub(super) const METRICS: &[Metric] = &[
         read: |from, to| to.one(hub(from).bytes_received.get()),
     },
     Metric {
+        name: "fanfare_commands_refused_total",
+        help: "Commands of peers that were answered with an error.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).commands_refused.get()),
+    },
+    Metric {
         name: "fanfare_upgrades_refused_total",
         help: "WebSocket upgrades refused, by reason.",
         kind: Kind::Counter,

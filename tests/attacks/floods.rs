@@ -39,6 +39,8 @@ async fn more_connections_than_allowed_are_asked_to_come_later() {
     let steady = Steady::start(gateway.addr).await;
     // Half of them never say a word, and still count.
     let mut held = vec![Raw::upgrade(gateway.addr, "/ws").await];
+    // For a moment a connection counts as what it was and as what it has become.
+    gateway.until_metric("fanfare_http_connections", |now| now == 1.0).await;
     held.push(Raw::connect(gateway.addr).await);
     held.push(Raw::connect(gateway.addr).await);
     for _ in 0..50 {

@@ -31,9 +31,10 @@ impl Gateway {
     }
 
     /// The same with at most so many open files.
+    #[allow(dead_code)]
     pub async fn start_with_files(files: u32, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new("/usr/bin/prlimit");
-        command.args([&format!("--nofile={files}:20000"), env!("CARGO_BIN_EXE_fanfare")]);
+        command.args([&format!("--nofile={files}"), env!("CARGO_BIN_EXE_fanfare")]);
         Self::launch(command, &[], variables).await
     }
 

@@ -5,8 +5,8 @@
 //! browser adds an `Origin` header (RFC 6454 section 7) that the page cannot forge. A client that
 //! sends none is no browser, and could send any.
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The longest origin or host that is looked at, in bytes: a DNS name has 253 at most.
 const BYTES_MAX: usize = 300;

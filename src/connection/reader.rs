@@ -13,7 +13,6 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -171,7 +170,7 @@ impl Connection {
     /// Decodes and dispatches what came in.
     fn take(&mut self, mut input: &mut [u8]) -> Step {
         let now_ms = self.hub.now_ms();
-        self.session.heard_ms.store(now_ms, Ordering::Relaxed);
+        self.session.times.heard(now_ms);
         self.hub.counters().bytes_received.add(input.len() as u64);
         let mut had_event = false;
         loop {
@@ -251,11 +250,9 @@ impl Connection {
 
     /// For the sweep: since when a frame has been coming in without an end.
     fn note_started_frame(&mut self, now_ms: u64, had_event: bool) {
-        let since = &self.session.frame_since_ms;
-        let is_started = !self.decoder.is_idle();
-        let was_started = since.load(Ordering::Relaxed) != 0;
-        if is_started != was_started || (is_started && had_event) {
-            since.store(if is_started { now_ms.max(1) } else { 0 }, Ordering::Relaxed);
+        match self.decoder.is_idle() {
+            true => self.session.times.frame_done(),
+            false => self.session.times.frame_open(now_ms, had_event),
         }
     }
 

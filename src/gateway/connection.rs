@@ -8,6 +8,20 @@
 //!
 //! hyper's own timeout for heads is not used: it would run while a connection is idle as well, and
 //! five seconds are too short for a backend that keeps its connections.
+//!
+//! # State
+//! When the latest request came, beside the connection and its deadline.
+//!
+//! # Who may touch what
+//! The connection's one task: its service writes the time, its deadline reads it.
+//!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | `latest_ms` | the task | the task | Relaxed | nothing: atomic only because the task may move between threads |
+//!
+//! # Races considered
+//! None: one task.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -73,8 +87,7 @@ pub(super) async fn serve(
     let state = &serving.state;
     let began = Instant::now();
     let first = began + Duration::from_millis(state.limits().handshake_timeout_ms);
-    // When the latest request came, in milliseconds from `began` and one more; 0 before the first.
-    // One task writes and reads it; it is atomic only because the task may move between threads.
+    // In milliseconds from `began` and one more; 0 before the first request.
     let latest_ms = AtomicU64::new(0);
     let service = service_fn(|request| {
         latest_ms.store(began.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);

@@ -165,20 +165,6 @@ async fn hurried(hub: &Hub) -> DrainReport {
 
 fn tell_start(address: SocketAddr, options: &StateOptions) {
     tracing::info!(open = options.open, "listening on http://{address}");
-    if !options.open {
-        return;
-    }
-    if options.loopback_only {
-        tracing::warn!(
-            "OPEN MODE: no keys are configured, so everybody on this machine may subscribe, \
-             publish and use the API"
-        );
-    } else {
-        tracing::warn!(
-            "OPEN MODE, INSECURE: no keys are configured, and the check of the host is off. \
-             EVERYBODY WHO REACHES {address} MAY SUBSCRIBE, PUBLISH AND USE THE API"
-        );
-    }
 }
 
 /// Why a gateway did not start.

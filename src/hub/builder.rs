@@ -107,7 +107,7 @@ impl HubBuilder {
             shared,
             registry: Registry::default(),
             ids: SessionIds::new(),
-            is_draining: Default::default(),
+            draining: Default::default(),
         });
         runtime.spawn(tick(Arc::downgrade(&inner)));
         Hub { inner }

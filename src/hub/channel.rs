@@ -12,6 +12,13 @@
 //! 3. A lane loads its snapshot.
 //! 4. `subscribers` is written by the holder of the duty, read by anybody (Relaxed: a figure).
 //!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | `mailbox` | anybody | holder of the duty | see [`Mailbox`] | |
+//! | `snapshots` | holder of the duty | lanes | `ArcSwap` | stored before the publication is posted |
+//! | `subscribers` | holder of the duty | anybody | Relaxed | nothing: a figure |
+//!
 //! # Races considered
 //! - *A letter for a channel that is being removed*: posts through the directory happen under its
 //!   shard's read lock, the removal under its write lock and only if the mailbox is drained. A

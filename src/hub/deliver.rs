@@ -207,8 +207,7 @@ impl Delivery {
         let closing = session.outbox.begin_close(close, discard);
         if closing != Closing::Already {
             session.note_end(disconnect.reason());
-            let now_ms = self.shared.clock.now_ms().max(1);
-            session.closing_ms.store(now_ms, std::sync::atomic::Ordering::Relaxed);
+            session.times.closing(self.shared.clock.now_ms());
         }
         match closing {
             Closing::Write(close) => self.write_close(session, close),

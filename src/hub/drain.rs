@@ -7,8 +7,26 @@
 //! 5. **Kill** what is left at the deadline.
 //!
 //! Phases 2 and 4 share the bound [`DrainOptions::timeout`]; 2 may use half of it.
+//!
+//! # State
+//! [`Draining`]: a flag that is set once.
+//!
+//! # Who may touch what
+//! [`Hub::drain`] sets it; whoever opens a session or publishes reads it.
+//!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | the flag | drain | anybody | Release / Acquire | who sees it set sees that the drain began |
+//!
+//! # Races considered
+//! - *A publication accepted just before the flag was seen*: it is delivered; phase 2 waits for it
+//!   if it was counted by then, and the close of phase 3 goes out behind it in any case, because
+//!   both pass through the same lanes.
+//! - *A session opened just before*: its lane closes it with the others, or its reader ends it when
+//!   the process goes.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Hub;
@@ -20,6 +38,10 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// How long killed sessions may take to be gone.
 const AFTER_KILL: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Draining(AtomicBool);
 
 /// How to drain.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +76,7 @@ impl Hub {
     pub async fn drain(&self, options: DrainOptions) -> DrainReport {
         let began = Instant::now();
         let shared = &self.inner.shared;
-        self.inner.is_draining.store(true, Ordering::Release);
+        self.inner.draining.0.store(true, Ordering::Release);
         let sessions = self.session_count();
         let pending = || shared.counters.publication_bytes_pending.get();
         wait_until(|| pending() == 0, options.timeout / 2).await;
@@ -76,7 +98,7 @@ impl Hub {
 
     /// Whether [`drain`](Self::drain) has begun.
     pub fn is_draining(&self) -> bool {
-        self.inner.is_draining.load(Ordering::Acquire)
+        self.inner.draining.0.load(Ordering::Acquire)
     }
 }
 

@@ -1,5 +1,11 @@
 //! Where a lane is told something: a mailbox with one fixed drainer that sleeps while it is empty.
 //!
+//! # State
+//! Items, and the waker of the lane while it sleeps.
+//!
+//! # Who may touch what
+//! Anybody posts. Only the lane claims, takes and waits.
+//!
 //! # Orderings
 //! | location | writer | reader | order | pairs with |
 //! |---|---|---|---|---|

@@ -157,17 +157,16 @@ impl Lane {
     }
 
     fn attach(&mut self, session: Arc<Session>) {
-        // Relaxed: the slot is the lane's own.
-        session.slot.store(self.sessions.len() as u32, std::sync::atomic::Ordering::Relaxed);
+        session.set_slot(self.sessions.len());
         self.sessions.push(session);
     }
 
     fn detach(&mut self, session: &Arc<Session>) {
-        let slot = session.slot.load(std::sync::atomic::Ordering::Relaxed) as usize;
+        let slot = session.slot();
         debug_assert!(self.sessions.get(slot).is_some_and(|found| Arc::ptr_eq(found, session)));
         self.sessions.swap_remove(slot);
         if let Some(moved) = self.sessions.get(slot) {
-            moved.slot.store(slot as u32, std::sync::atomic::Ordering::Relaxed);
+            moved.set_slot(slot);
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -45,7 +44,7 @@ impl Hub {
     /// [`attach`](Self::attach). Whoever opens a session ends it with [`end`](Self::end).
     pub(crate) fn open(&self, options: SessionOptions) -> Result<Arc<Session>, OpenError> {
         let shared = &self.inner.shared;
-        if self.inner.is_draining.load(Ordering::Acquire) {
+        if self.is_draining() {
             return Err(OpenError::Draining);
         }
         if shared.counters.sessions.add(1) >= shared.limits.sessions_max as i64 {

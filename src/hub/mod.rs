@@ -25,13 +25,13 @@ mod roster;
 pub(crate) mod session;
 mod shared;
 mod sweep;
+mod times;
 mod turn;
 
 #[cfg(all(test, fanfare_loom))]
 mod loom_tests;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 pub use builder::HubBuilder;
 pub use drain::{DrainOptions, DrainReport};
@@ -60,7 +60,7 @@ struct Inner {
     shared: Arc<Shared>,
     registry: Registry,
     ids: SessionIds,
-    is_draining: AtomicBool,
+    draining: drain::Draining,
 }
 
 impl Drop for Inner {

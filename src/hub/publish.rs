@@ -1,7 +1,6 @@
 //! Publishing: to a channel, to several, to a user.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Hub;
 use super::channel::Letter;
@@ -117,7 +116,7 @@ impl Hub {
     }
 
     fn check_draining(&self) -> Result<(), PublishError> {
-        match self.inner.is_draining.load(Ordering::Acquire) {
+        match self.is_draining() {
             true => Err(PublishError::Draining),
             false => Ok(()),
         }

@@ -1,7 +1,8 @@
 //! A session: what the hub knows of a peer.
 //!
 //! # State
-//! Its outbox and socket, its subscriptions, and a few times that the lane's sweep looks at.
+//! Its outbox and socket, its subscriptions, the [`Times`] that the lane's sweep looks at, and a few
+//! flags.
 //!
 //! # Who may touch what
 //! 1. The outbox: its lane, its writer (see [`crate::outbox::state`]).
@@ -10,17 +11,25 @@
 //!    letters, and `ended` closes the list for good. The lock is never held across a drain or an
 //!    await.
 //! 3. `slot`: its lane only.
-//! 4. The times and flags: see below.
+//! 4. The flags: see below.
 //!
 //! # Orderings
 //! | location | writer | reader | order | pairs with |
 //! |---|---|---|---|---|
-//! | `heard_ms`, `frame_since_ms` | reader | lane | Relaxed | nothing: coarse times |
-//! | `pinged_ms`, `closing_ms`, `slot` | lane | lane | Relaxed | same thread of control |
+//! | `slot` | lane | lane | Relaxed | same thread of control |
 //! | `expires_unix_s` | reader (a fresh token) | lane | Relaxed | nothing: a sweep later is soon enough |
 //! | `ended_by` | first who decides | anybody | AcqRel exchange | itself: first one wins |
 //! | `close_flags` | lane or writer (written), reader (heard) | both | AcqRel or | each other: the second of the two sees the first and finishes |
 //! | `replies` | reader +, lane − | reader | AcqRel | the reader sees that a reply is gone |
+//!
+//! # Races considered
+//! - *The peer's close and ours cross*: both sides set their flag; the one that finds the other's
+//!   does what follows, and it does it once.
+//! - *Two reasons to end at once*: the first one counts, in metrics and on the wire.
+//! - *The last reply is taken while the reader goes to sleep*: it registers its waker and then looks
+//!   at `replies` again; the lane lowers and then wakes.
+//! - *Subscribed by the application while it ends*: `ended` is set under the lock that posts, so a
+//!   join comes before the leave or not at all.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -30,6 +39,7 @@ use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::channel::Channel;
+use super::times::Times;
 use crate::base::disconnect::Reason;
 use crate::base::ids::{SessionId, UserId};
 use crate::outbox::Socket;
@@ -77,11 +87,8 @@ pub(crate) struct Session {
     ended_by: AtomicU8,
     close_flags: AtomicU8,
     replies: AtomicU16,
-    pub(crate) slot: AtomicU32,
-    pub(crate) heard_ms: AtomicU64,
-    pub(crate) frame_since_ms: AtomicU64,
-    pub(crate) pinged_ms: AtomicU64,
-    pub(crate) closing_ms: AtomicU64,
+    slot: AtomicU32,
+    pub(crate) times: Times,
     expires_unix_s: AtomicU64,
     pub(crate) reader: AtomicWaker,
     pub(crate) subscriptions: Mutex<Subscriptions>,
@@ -108,10 +115,7 @@ impl Session {
             close_flags: AtomicU8::new(0),
             replies: AtomicU16::new(0),
             slot: AtomicU32::new(u32::MAX),
-            heard_ms: AtomicU64::new(now_ms),
-            frame_since_ms: AtomicU64::new(0),
-            pinged_ms: AtomicU64::new(0),
-            closing_ms: AtomicU64::new(0),
+            times: Times::new(now_ms),
             expires_unix_s: AtomicU64::new(options.expires_unix_s.unwrap_or(NEVER)),
             reader: AtomicWaker::new(),
             subscriptions: Mutex::default(),
@@ -130,6 +134,16 @@ impl Session {
     pub(crate) fn set_socket(&self, socket: Socket) {
         let second = self.socket.set(socket).is_err();
         debug_assert!(!second, "a session has one socket");
+    }
+
+    /// Its place in the list of its lane.
+    pub(crate) fn slot(&self) -> usize {
+        self.slot.load(Ordering::Relaxed) as usize
+    }
+
+    /// For its lane: its new place.
+    pub(crate) fn set_slot(&self, slot: usize) {
+        self.slot.store(slot as u32, Ordering::Relaxed);
     }
 
     /// Notes why the session ends. Returns whether nobody had said so before.

@@ -5,7 +5,6 @@
 //! to a second.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -44,7 +43,7 @@ impl Lane {
             match self.need(&session, now_ms, unix_s) {
                 Need::Nothing => {}
                 Need::Ping => {
-                    session.pinged_ms.store(now_ms.max(1), Ordering::Relaxed);
+                    session.times.pinged(now_ms);
                     self.delivery.control(&session, Bytes::from_static(frame::PING));
                 }
                 Need::End(reason) => {
@@ -57,15 +56,12 @@ impl Lane {
 
     fn need(&self, session: &Arc<Session>, now_ms: u64, unix_s: u64) -> Need {
         let limits = &self.shared.limits;
-        let since = |time: &std::sync::atomic::AtomicU64| match time.load(Ordering::Relaxed) {
-            0 => None,
-            then => Some(now_ms.saturating_sub(then)),
-        };
+        let times = &session.times;
         let state = session.outbox.state();
         if state == State::Closed {
             return Need::Nothing;
         }
-        if since(&session.closing_ms).is_some_and(|ms| ms > limits.close_timeout_ms) {
+        if times.closing_for_ms(now_ms).is_some_and(|ms| ms > limits.close_timeout_ms) {
             return Need::Kill;
         }
         if state == State::Closing {
@@ -74,7 +70,7 @@ impl Lane {
         if unix_s >= session.expires_unix_s() {
             return Need::End(Reason::TokenExpired);
         }
-        if since(&session.frame_since_ms).is_some_and(|ms| ms > limits.frame_timeout_ms) {
+        if times.frame_open_ms(now_ms).is_some_and(|ms| ms > limits.frame_timeout_ms) {
             return Need::End(Reason::PolicyViolation);
         }
         if state == State::Parked
@@ -88,13 +84,11 @@ impl Lane {
 
     fn heartbeat(&self, session: &Session, now_ms: u64) -> Need {
         let limits = &self.shared.limits;
-        let heard_ms = session.heard_ms.load(Ordering::Relaxed);
-        let pinged_ms = session.pinged_ms.load(Ordering::Relaxed);
-        if pinged_ms > heard_ms {
-            let is_late = now_ms.saturating_sub(pinged_ms) > limits.pong_timeout_ms;
+        if let Some(ms) = session.times.unanswered_ms(now_ms) {
+            let is_late = ms > limits.pong_timeout_ms;
             return if is_late { Need::End(Reason::PingTimeout) } else { Need::Nothing };
         }
-        let is_silent = now_ms.saturating_sub(heard_ms) > limits.ping_interval_ms;
+        let is_silent = session.times.silent_ms(now_ms) > limits.ping_interval_ms;
         if is_silent { Need::Ping } else { Need::Nothing }
     }
 }

@@ -1,8 +1,22 @@
 //! Where frames leave and bytes come in: a socket that a lane, a writer and a reader share.
 //!
+//! # State
+//! A TCP or Unix socket is shared as it is: the kernel and tokio order what happens on it. Any other
+//! stream stands behind a lock with a flag that it was killed and the wakers of both sides.
+//!
 //! # Who may touch what
 //! One reader polls reads. Writes come from the lane or from a writer, never from both at once (the
-//! outbox decides). So each direction has one waker.
+//! outbox decides). So each direction has one waker. Anybody kills.
+//!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | `killed` | anybody | reader, writer | the stream's lock | itself |
+//! | wakers | reader, writer register | `kill` | `AtomicWaker` | registered before `killed` is looked at |
+//!
+//! # Races considered
+//! - *Killed between a poll's registration and its look at `killed`*: the poll sees the flag, or the
+//!   kill sees the waker.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;

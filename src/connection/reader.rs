@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -22,7 +23,9 @@ use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
 use crate::base::message::Message;
-use crate::frame::{self, Decoded, Decoder, Event, Opcode, Violation};
+use crate::frame::{
+    self, DataKind, Decoded, Decoder, Event, InflateError, Opcode, Payload, Violation,
+};
 use crate::hub::session::Session;
 use crate::hub::{Hub, PublishError, PublishOptions};
 use crate::outbox::Socket;
@@ -79,8 +82,12 @@ impl Connection {
         session: Arc<Session>,
         dialect: Dialect,
         limits: MessageLimits,
+        deflate: bool,
     ) -> Self {
-        let decoder = Decoder::new(limits.into());
+        let decoder = match deflate {
+            true => Decoder::new(limits.into()).with_compression(),
+            false => Decoder::new(limits.into()),
+        };
         let max = limits.control_frames_per_10s_max;
         let controls = ControlRate { max, count: 0, since_ms: 0 };
         Self { hub, session, decoder, dialect, controls, held: Vec::new() }
@@ -174,14 +181,8 @@ impl Connection {
             let Some(event) = event else { break };
             had_event = true;
             let step = match event {
-                Event::Message { kind, payload, .. } => {
-                    self.hub.counters().messages_received.add(1);
-                    if self.session.outbox.state() == State::Closing {
-                        input = rest;
-                        continue;
-                    }
-                    let flow = self.dialect.message(&self.hub, &self.session, kind, payload);
-                    self.step_of(flow)
+                Event::Message { kind, payload, compressed } => {
+                    self.message(kind, payload, compressed)
                 }
                 Event::Ping(payload) => {
                     let pong = frame::encode(Opcode::Pong, &payload);
@@ -220,6 +221,31 @@ impl Connection {
         }
         self.note_started_frame(now_ms, had_event);
         Step::Read
+    }
+
+    fn message(&mut self, kind: DataKind, payload: Payload<'_>, compressed: bool) -> Step {
+        self.hub.counters().messages_received.add(1);
+        if self.session.outbox.state() == State::Closing {
+            return Step::Read;
+        }
+        let payload = match compressed.then(|| self.inflate(kind, &payload)) {
+            None => payload,
+            Some(Ok(message)) => Payload::Owned(message),
+            Some(Err(error)) => {
+                tracing::debug!(session = %self.session.id, %error, "closing a session");
+                return self.closing(error.disconnect());
+            }
+        };
+        let flow = self.dialect.message(&self.hub, &self.session, kind, payload);
+        self.step_of(flow)
+    }
+
+    fn inflate(&self, kind: DataKind, payload: &[u8]) -> Result<Vec<u8>, InflateError> {
+        let began = Instant::now();
+        let message = frame::inflate(kind, payload, self.decoder.message_bytes_max());
+        let output_bytes = message.as_ref().map_or(0, Vec::len);
+        self.hub.counters().inflate.note(payload.len(), output_bytes, began.elapsed());
+        message
     }
 
     /// For the sweep: since when a frame has been coming in without an end.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
 use super::exit::Failure;
@@ -16,6 +17,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let settings = config::load(flags, &Process)?;
     logging::start(&settings.log);
     warn_of_what_is_open(&settings);
+    raise_descriptor_limit();
     let runtime = Builder::new_multi_thread()
         .worker_threads(settings.hub.lanes)
         .enable_all()
@@ -25,6 +27,16 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     runtime.shutdown_timeout(LEFTOVERS_TIMEOUT);
     ended?;
     Ok(())
+}
+
+/// Every connection is a file descriptor, and shells commonly start programs with 1,024 of them where
+/// the system would allow far more.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!("cannot raise the limit of open files, {:?}: {error}", limit.current);
+    }
 }
 
 /// Says what anyone may do, and how to end that.

@@ -7,6 +7,7 @@
 //! Invariant: a reader never writes to its socket. What it has to answer goes through the session's
 //! lane, like everything else.
 
+mod discard;
 mod dispatch;
 mod framing;
 mod reader;

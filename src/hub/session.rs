@@ -44,7 +44,7 @@ use crate::base::disconnect::Reason;
 use crate::base::ids::{SessionId, UserId};
 use crate::outbox::Socket;
 use crate::outbox::state::Outbox;
-use crate::protocol::WireFormat;
+use crate::protocol::{Form, WireFormat};
 
 /// What a session is made of.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub struct SessionOptions {
     /// The user it belongs to, if any.
     pub user: Option<UserId>,
     /// How it wants its messages.
-    pub format: WireFormat,
+    pub form: Form,
     /// When it ends by itself, in seconds since the Unix epoch.
     pub expires_unix_s: Option<u64>,
     /// Where its peer is, for logs and inspection.
@@ -61,7 +61,7 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { user: None, format: WireFormat::Raw, expires_unix_s: None, peer: None }
+        Self { user: None, form: Form::plain(WireFormat::Raw), expires_unix_s: None, peer: None }
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Session {
     socket: OnceLock<Socket>,
     pub(crate) id: SessionId,
     pub(crate) lane: u16,
-    pub(crate) format: WireFormat,
+    pub(crate) form: Form,
     ended_by: AtomicU8,
     close_flags: AtomicU8,
     replies: AtomicU16,
@@ -110,7 +110,7 @@ impl Session {
             socket: OnceLock::new(),
             id,
             lane: lane as u16,
-            format: options.format,
+            form: options.form,
             ended_by: AtomicU8::new(NOT_ENDED),
             close_flags: AtomicU8::new(0),
             replies: AtomicU16::new(0),

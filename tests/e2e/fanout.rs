@@ -179,6 +179,7 @@ async fn connect_many(gateway: &Arc<Gateway>, count: usize, path: &'static str) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_message_once_in_one_order_while_others_come_and_go() {
+    crate::support::raise_descriptor_limit();
     let gateway = Arc::new(Gateway::open().await);
     let tasks_before = gateway.metric("fanfare_tasks").await;
     let descriptors_before = gateway.descriptors();

@@ -17,6 +17,14 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 /// How long anything may take before a test says what it waited for.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Raises this process's limit of open files to what the system allows: shells commonly start
+/// programs with 1,024.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
 /// The program, running. Killed when dropped.
 pub struct Gateway {
     child: Child,

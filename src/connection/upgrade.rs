@@ -173,14 +173,15 @@ pub fn upgrade<B>(
     let handshake = frame::check(&parts).map_err(UpgradeError::Handshake)?;
     let may_deflate = accept.deflate && hub.limits().deflate.enabled;
     let deflate = handshake.deflate.filter(|_| may_deflate);
-    let connection = open(hub, accept.clone(), deflate)?;
+    let mut connection = open(hub, accept.clone(), deflate)?;
     let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     tokio::spawn(async move {
         // If this ends early, dropping the connection ends the session.
         if let Ok(Ok(upgraded)) = tokio::time::timeout(HAND_OVER, on_upgrade).await {
             let (socket, early) = socket::from_upgraded(upgraded, accept.send_buffer_bytes);
+            let first = connection.begin(socket, early);
             // A task of its own: this one is as large as what hyper keeps for a hand-over.
-            tokio::spawn(connection.run(socket, early));
+            tokio::spawn(connection.run(first));
         }
     });
     let mut response = Response::builder()

@@ -22,8 +22,11 @@ use super::shared::Shared;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::outbox::state::State;
 
-/// Items that a lane takes before it serves its channels: a bound on what joins one turn.
-const ITEMS_PER_INTAKE: usize = 4_096;
+/// What a lane takes before it serves its channels, in the cost of an item that only has to be filed.
+const INTAKE_COST_MAX: usize = 4_096;
+
+/// The cost of an item that is written at once: as many of them as a turn has writes.
+const WRITE_COST: usize = 16;
 
 /// Sessions closed in one turn when all of them are.
 const CLOSES_PER_TURN: usize = 256;
@@ -55,6 +58,15 @@ pub(crate) enum Item {
     KillAll,
     /// The hub is gone.
     Stop,
+}
+
+impl Item {
+    fn cost(&self) -> usize {
+        match self {
+            Item::Push { .. } | Item::CountedReply { .. } | Item::Close { .. } => WRITE_COST,
+            _ => 1,
+        }
+    }
 }
 
 /// See the module.
@@ -116,11 +128,11 @@ impl Lane {
         let shared = self.shared.clone();
         let inbox = &shared.lanes[self.index];
         let Some(mut duty) = self.duty.take().or_else(|| inbox.claim()) else { return false };
-        for _ in 0..ITEMS_PER_INTAKE {
-            match inbox.take(&mut duty) {
-                Some(item) => self.handle(item),
-                None => return false,
-            }
+        let mut cost = 0;
+        while cost < INTAKE_COST_MAX {
+            let Some(item) = inbox.take(&mut duty) else { return false };
+            cost += item.cost();
+            self.handle(item);
         }
         self.duty = Some(duty);
         true

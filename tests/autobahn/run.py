@@ -31,13 +31,13 @@ VARIABLES = {
     "FANFARE_HUB_OUTBOX_BYTES_MAX": str(64 << 20),
     "FANFARE_HUB_OUTBOX_AGE_MAX_MS": "60000",
     "FANFARE_HUB_FRAME_TIMEOUT_MS": "60000",
-    # So that everything which can be compressed is.
+    # So that everything is compressed which gets shorter by it.
     "FANFARE_DEFLATE_MIN_BYTES": "0",
 }
 
 # A message that the suite has got hold of without inflating reaches its sections 12 and 13 as a
 # text, which they cannot hash. But a server may send any message as it is, and does where deflate
-# makes it longer.
+# does not make it shorter.
 def take_plain_messages():
     def taking(on_message):
         def take(self, message, binary):
@@ -88,8 +88,6 @@ async def run_case(address, case, gate):
         except FailureError as failure:
             results = failure.results
         assert [result.case_id for result in results] == [case], f"{case} ran once"
-        if os.environ.get("VERBOSE"):
-            print(case, results[0].behavior.value, results[0].behavior_close.value, results[0].duration, results[0].result, file=sys.stderr, flush=True)
         return results[0]
 
 

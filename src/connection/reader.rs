@@ -115,7 +115,7 @@ impl Connection {
     ///
     /// This future is most of what an idle connection costs. So what happens rarely is boxed,
     /// [`begin`](Self::begin) is not part of it, and it is a block that captures instead of an `async
-    /// fn`, which would keep its arguments twice: 168 bytes instead of 752.
+    /// fn`, which would keep its arguments twice: 176 bytes instead of 752.
     #[expect(clippy::manual_async_fn)]
     pub(super) fn run(mut self, mut step: Step) -> impl Future<Output = ()> + Send {
         async move {

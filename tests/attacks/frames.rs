@@ -184,7 +184,11 @@ async fn more_fragments_than_allowed_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_or_a_message_that_drips_is_ended() {
     assert_eq!(default_of("hub", "frame_timeout_ms"), "10000");
-    let variables = [("FANFARE_HUB_FRAME_TIMEOUT_MS", "600")];
+    let variables = [
+        ("FANFARE_HUB_FRAME_TIMEOUT_MS", "600"),
+        // Or the pings between two fragments would be what is too much.
+        ("FANFARE_MESSAGES_CONTROL_FRAMES_PER_10S_MAX", "1000"),
+    ];
     let gateway = Gateway::start(&[], &variables).await;
     let steady = Steady::start(gateway.addr).await;
     let drip = async |begin: Vec<u8>, again: Vec<u8>| {

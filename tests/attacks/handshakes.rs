@@ -184,11 +184,23 @@ async fn behind_an_upgrade_that_nobody_was_asked_to_accept_nothing_is_read() {
         let answer = only_answer(&gateway, request.as_bytes()).await;
         assert_eq!((answer.status, answer.headers["connection"].as_str()), (status, "close"));
     }
-    // Whoever refuses goes on listening for a moment, and not longer.
-    let mut raw = Raw::connect(gateway.addr).await;
-    raw.send(format!("{}\r\n", handshake("/health")).as_bytes()).await;
-    raw.answer().await;
-    raw.end().await;
+    // Whoever refuses goes on listening for a moment, or a reset could overtake the answer; and not
+    // longer.
+    let long = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(9_000));
+    let upgrade = format!("{}\r\n", handshake("/health"));
+    let version = upgrade.replace("/health", "/ws").replace(": 13", ": 12");
+    for request in [upgrade.as_str(), &version, "GET / HTTP/1.1\r\nA : b\r\n\r\n", "\n", &long] {
+        let mut raw = Raw::connect(gateway.addr).await;
+        raw.send(request.as_bytes()).await;
+        if request != "\n" {
+            raw.answer().await;
+            raw.end().await;
+        }
+        for _ in 0..3 {
+            assert!(raw.try_send(b"more").await, "{request:.40}");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
     tokio::time::sleep(Duration::from_millis(1_300)).await;
     gateway.until_metric("fanfare_http_connections", |now| now == 1.0).await;
     steady.finish().await;

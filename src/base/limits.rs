@@ -153,6 +153,10 @@ pub struct HttpLimits {
     /// Bytes that the kernel keeps for one connection's unsent data (`SO_SNDBUF`), default 256 KiB.
     /// Memory: the kernel's, and only while a peer does not read.
     pub send_buffer_bytes: usize,
+    /// How long the kernel lets sent bytes go without an acknowledgement before it ends the
+    /// connection (`TCP_USER_TIMEOUT`), in milliseconds, default 35,000: as long as a ping and its
+    /// answer take.
+    pub tcp_user_timeout_ms: u64,
 }
 
 impl Default for HttpLimits {
@@ -165,6 +169,7 @@ impl Default for HttpLimits {
             batch_items_max: 1_000,
             connections_max: 1_000_000,
             send_buffer_bytes: 256 << 10,
+            tcp_user_timeout_ms: 35_000,
         }
     }
 }

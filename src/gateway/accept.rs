@@ -144,4 +144,15 @@ mod tests {
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{}", body.len());
         assert!(serde_json::from_str::<serde_json::Value>(body).unwrap()["error"].is_string());
     }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_is_accepted_inherits_the_timeout() {
+        let timeout = Duration::from_millis(12_345);
+        let listener = listen("127.0.0.1:0".parse().unwrap(), timeout).unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let inherited = socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap();
+        assert_eq!(inherited, Some(timeout));
+    }
 }

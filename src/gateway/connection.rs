@@ -10,9 +10,9 @@
 //! five seconds are too short for a backend that keeps its connections.
 
 use std::convert::Infallible;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::connection::{Requests, StrictStream};
 use crate::http::{self, HeadRefused, State};
@@ -110,26 +110,10 @@ pub(super) async fn serve(
     let connection = builder(state).serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection.with_upgrades());
     let handshake = Duration::from_millis(state.limits().handshake_timeout_ms);
-    let mut deadline = pin!(tokio::time::sleep_until(due(&requests, handshake)));
+    let due = || due(&requests, handshake);
+    let mut deadline = pin!(tokio::time::sleep_until(due()));
     loop {
-        let event = {
-            let mut changed = pin!(phases.changed());
-            poll_fn(|cx| {
-                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                    return Poll::Ready(Event::Ended(ended));
-                }
-                if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
-                    return Poll::Ready(changed.map_or(Event::Cut, |()| Event::Phase));
-                }
-                // Only a head that has begun can make it earlier.
-                let due = due(&requests, handshake);
-                if due < deadline.deadline() {
-                    deadline.as_mut().reset(due);
-                }
-                deadline.as_mut().poll(cx).map(|()| Event::Late)
-            })
-            .await
-        };
+        let event = next_event(connection.as_mut(), &mut phases, deadline.as_mut(), due).await;
         match event {
             Event::Ended(ended) => {
                 note_end(state, ended, peer);
@@ -143,15 +127,37 @@ pub(super) async fn serve(
                 Phase::Cut => return,
             },
             Event::Late => {
-                let due = due(&requests, handshake);
-                if due <= Instant::now() {
-                    note_late(state, &requests, peer);
-                    return;
+                if due() <= Instant::now() {
+                    return note_late(state, &requests, peer);
                 }
-                deadline.as_mut().reset(due);
+                deadline.as_mut().reset(due());
             }
         }
     }
+}
+
+async fn next_event(
+    mut connection: Pin<&mut impl Future<Output = hyper::Result<()>>>,
+    phases: &mut watch::Receiver<Phase>,
+    mut deadline: Pin<&mut Sleep>,
+    due: impl Fn() -> Instant,
+) -> Event {
+    let mut changed = pin!(phases.changed());
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Event::Ended(ended));
+        }
+        if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
+            return Poll::Ready(changed.map_or(Event::Cut, |()| Event::Phase));
+        }
+        // Only a head that has begun makes it earlier.
+        let due = due();
+        if due < deadline.deadline() {
+            deadline.as_mut().reset(due);
+        }
+        deadline.as_mut().poll(cx).map(|()| Event::Late)
+    })
+    .await
 }
 
 /// hyper hands over the connection of an upgrade that was refused like that of one that was accepted,

@@ -22,8 +22,11 @@ use super::shared::Shared;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::outbox::state::State;
 
-/// Items that a lane takes before it serves its channels: a bound on what joins one turn.
-const ITEMS_PER_INTAKE: usize = 4_096;
+/// What a lane takes before it serves its channels, in the cost of an item that only has to be filed.
+const INTAKE_COST_MAX: usize = 4_096;
+
+/// The cost of an item that is written at once: as many of them as a turn has writes.
+const WRITE_COST: usize = 16;
 
 /// Sessions closed in one turn when all of them are.
 const CLOSES_PER_TURN: usize = 256;
@@ -57,6 +60,15 @@ pub(crate) enum Item {
     Stop,
 }
 
+impl Item {
+    fn cost(&self) -> usize {
+        match self {
+            Item::Push { .. } | Item::CountedReply { .. } | Item::Close { .. } => WRITE_COST,
+            _ => 1,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -70,6 +82,9 @@ pub(crate) struct Lane {
     pub(super) sessions: Vec<Arc<Session>>,
     /// Where the next sweep goes on.
     pub(super) sweep_at: usize,
+    /// Sessions to close when this turn's publications are written. What a peer published before it
+    /// broke a rule comes back to it that way before the close does.
+    closing: Vec<(Arc<Session>, Box<Disconnect>, bool)>,
     closing_all: Option<(Reason, usize)>,
     pub(super) delivery: Delivery,
     is_stopped: bool,
@@ -86,6 +101,7 @@ impl Lane {
             ring: VecDeque::new(),
             sessions: Vec::new(),
             sweep_at: 0,
+            closing: Vec::new(),
             closing_all: None,
             is_stopped: false,
         }
@@ -112,11 +128,11 @@ impl Lane {
         let shared = self.shared.clone();
         let inbox = &shared.lanes[self.index];
         let Some(mut duty) = self.duty.take().or_else(|| inbox.claim()) else { return false };
-        for _ in 0..ITEMS_PER_INTAKE {
-            match inbox.take(&mut duty) {
-                Some(item) => self.handle(item),
-                None => return false,
-            }
+        let mut cost = 0;
+        while cost < INTAKE_COST_MAX {
+            let Some(item) = inbox.take(&mut duty) else { return false };
+            cost += item.cost();
+            self.handle(item);
         }
         self.duty = Some(duty);
         true
@@ -136,7 +152,7 @@ impl Lane {
                 session.reply_taken();
             }
             Item::Close { session, disconnect, discard } => {
-                self.delivery.close(&session, &disconnect, discard);
+                self.closing.push((session, disconnect, discard));
             }
             Item::Attach(session) => self.attach(session),
             Item::Detach(session) => self.detach(&session),
@@ -171,6 +187,9 @@ impl Lane {
     }
 
     fn close_some(&mut self) {
+        for (session, disconnect, discard) in std::mem::take(&mut self.closing) {
+            self.delivery.close(&session, &disconnect, discard);
+        }
         let Some((reason, at)) = self.closing_all else { return };
         let end = (at + CLOSES_PER_TURN).min(self.sessions.len());
         let disconnect = Disconnect::new(reason);

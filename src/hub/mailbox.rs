@@ -105,6 +105,8 @@ impl<T> Mailbox<T> {
 #[cfg(all(test, not(fanfare_loom)))]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
     use std::sync::Arc;
     use std::sync::atomic::AtomicU64;
 
@@ -118,6 +120,35 @@ mod tests {
         assert!(mailbox.is_drained(&duty));
         assert_eq!(mailbox.take(&mut duty), None);
         assert!(mailbox.post(3).is_some());
+    }
+
+    proptest! {
+        /// Random posts and takes against a plain queue; the duty is there exactly while letters are
+        /// posted and not settled for.
+        #[test]
+        fn agrees_with_a_plain_queue(operations in proptest::collection::vec(any::<bool>(), 0..200)) {
+            let mailbox = Mailbox::new();
+            let mut model = VecDeque::new();
+            let mut duty: Option<Duty> = None;
+            for (number, is_post) in operations.into_iter().enumerate() {
+                if is_post {
+                    let new = mailbox.post(number);
+                    model.push_back(number);
+                    prop_assert_eq!(new.is_some(), duty.is_none());
+                    duty = duty.or(new);
+                } else if let Some(held) = &mut duty {
+                    prop_assert_eq!(mailbox.is_drained(held), model.is_empty());
+                    let letter = mailbox.take(held);
+                    prop_assert_eq!(letter, model.pop_front());
+                    if letter.is_none() {
+                        duty = None;
+                        prop_assert_eq!(mailbox.len(), 0);
+                    }
+                } else {
+                    prop_assert!(model.is_empty() && mailbox.claim().is_none());
+                }
+            }
+        }
     }
 
     #[test]

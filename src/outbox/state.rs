@@ -293,3 +293,59 @@ fn push_all(
     }
     Offered::Taken { dropped, overflow: false }
 }
+
+#[cfg(all(test, not(fanfare_loom)))]
+mod tests {
+    use super::*;
+    use crate::base::limits::SlowConsumerPolicy;
+
+    const BOUNDS: Bounds =
+        Bounds { bytes_max: 8, frames_max: 8, policy: SlowConsumerPolicy::Disconnect };
+
+    fn frames(texts: &[&'static str]) -> impl Iterator<Item = Bytes> {
+        texts.iter().map(|text| Bytes::from_static(text.as_bytes()))
+    }
+
+    fn parked(texts: &[&'static str]) -> Outbox {
+        let outbox = Outbox::new();
+        assert!(!outbox.open());
+        let offered = outbox.park(None, frames(texts), &BOUNDS, 0);
+        assert_eq!(offered, Offered::Taken { dropped: 0, overflow: false });
+        outbox
+    }
+
+    #[test]
+    fn what_waits_is_gone_with_the_session() {
+        let outbox = parked(&["a", "b"]);
+        assert!(outbox.close());
+        assert!(!outbox.close(), "the second to end it");
+        let mut batch = VecDeque::new();
+        assert_eq!((outbox.take(&mut batch), batch.len()), (Next::Closed, 0));
+        assert_eq!(outbox.offer(frames(&["c"]), &BOUNDS, 0), Offered::Closed);
+        assert_eq!(outbox.park(None, frames(&["c"]), &BOUNDS, 0), Offered::Closed);
+    }
+
+    #[test]
+    fn an_overflow_is_told_and_keeps_what_fitted() {
+        let outbox = parked(&["12345"]);
+        let offered = outbox.offer(frames(&["678", "9"]), &BOUNDS, 0);
+        assert_eq!(offered, Offered::Taken { dropped: 0, overflow: true });
+        assert_eq!(outbox.lag().map(|lag| (lag.bytes, lag.frames)), Some((8, 2)));
+    }
+
+    #[test]
+    fn a_close_without_a_queue_is_written_by_whoever_begins_it() {
+        let outbox = parked(&["a"]);
+        let mut batch = VecDeque::new();
+        assert_eq!(outbox.take(&mut batch), Next::Write);
+        batch.clear();
+        assert_eq!(outbox.take(&mut batch), Next::Idle);
+        let close = Bytes::from_static(b"close");
+        assert_eq!(outbox.begin_close(close.clone(), true), Closing::Write(close.clone()));
+        assert_eq!(outbox.state(), State::Closing);
+        assert!(outbox.park_close(close), "the socket did not take it");
+        assert_eq!(outbox.take(&mut batch), Next::Write);
+        batch.clear();
+        assert_eq!(outbox.take(&mut batch), Next::CloseWritten);
+    }
+}

@@ -18,7 +18,7 @@ use fanfare::base::message::Message;
 use fanfare::frame::{Opcode, encode};
 use fanfare::fuzzing::Peer;
 use fanfare::hub::{Hub, PublishOptions, SessionOptions};
-use fanfare::protocol::WireFormat;
+use fanfare::protocol::{Form, WireFormat};
 use tokio::runtime::{Builder, Runtime};
 
 const CLIENTS: usize = 4;
@@ -199,7 +199,7 @@ impl<'a> World<'a> {
             return;
         }
         let format = if json { WireFormat::Json } else { WireFormat::Raw };
-        let options = SessionOptions { format, ..SessionOptions::default() };
+        let options = SessionOptions { form: Form::plain(format), ..SessionOptions::default() };
         let peer = Peer::open(&self.hub, options).expect("there is room");
         let (near, far) = UnixStream::pair().unwrap();
         socket2::SockRef::from(&near).set_send_buffer_size(1).unwrap();

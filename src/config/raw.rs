@@ -18,6 +18,7 @@ pub(crate) struct Raw {
     pub(crate) origins: RawOrigins,
     pub(crate) hub: RawHub,
     pub(crate) messages: RawMessages,
+    pub(crate) deflate: RawDeflate,
     pub(crate) http: RawHttp,
     pub(crate) drain: RawDrain,
     pub(crate) log: RawLog,
@@ -97,6 +98,14 @@ pub(crate) struct RawMessages {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub(crate) struct RawDeflate {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) min_bytes: Option<usize>,
+    pub(crate) level: Option<u8>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct RawHttp {
     pub(crate) header_bytes_max: Option<usize>,
     pub(crate) headers_max: Option<usize>,
@@ -105,6 +114,7 @@ pub(crate) struct RawHttp {
     pub(crate) batch_items_max: Option<usize>,
     pub(crate) connections_max: Option<usize>,
     pub(crate) send_buffer_bytes: Option<usize>,
+    pub(crate) tcp_user_timeout_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -14,15 +14,19 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::discard::discard;
 use super::dispatch::{Dialect, Flow};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
 use crate::base::message::Message;
-use crate::frame::{self, Decoded, Decoder, Event, Opcode, Violation};
+use crate::frame::{
+    self, DataKind, Decoded, Decoder, Event, InflateError, Opcode, Payload, Violation,
+};
 use crate::hub::session::Session;
 use crate::hub::{Hub, PublishError, PublishOptions};
 use crate::outbox::Socket;
@@ -38,7 +42,7 @@ pub(super) const REPLIES_MAX: u16 = 64;
 const CONTROL_WINDOW_MS: u64 = 10_000;
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+    pub(super) static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
 }
 
 /// A connection: its session, and what its peer is in the middle of saying. Ends the session when
@@ -62,7 +66,7 @@ struct ControlRate {
 }
 
 /// What a reader does next.
-enum Step {
+pub(super) enum Step {
     Read,
     /// Publish this, as soon as there is room.
     Publish(Box<(ChannelName, Message, PublishOptions)>),
@@ -79,8 +83,12 @@ impl Connection {
         session: Arc<Session>,
         dialect: Dialect,
         limits: MessageLimits,
+        deflate: bool,
     ) -> Self {
-        let decoder = Decoder::new(limits.into());
+        let decoder = match deflate {
+            true => Decoder::new(limits.into()).with_compression(),
+            false => Decoder::new(limits.into()),
+        };
         let max = limits.control_frames_per_10s_max;
         let controls = ControlRate { max, count: 0, since_ms: 0 };
         Self { hub, session, decoder, dialect, controls, held: Vec::new() }
@@ -97,25 +105,36 @@ impl Connection {
         }
     }
 
-    /// Reads until the connection is over. `early` came with the handshake.
-    pub(super) async fn run(mut self, socket: Socket, early: Bytes) {
+    /// Takes the socket and what came in with the handshake. Returns what to do first.
+    pub(super) fn begin(&mut self, socket: Socket, early: Bytes) -> Step {
         self.hub.attach(&self.session, socket);
-        let mut step = self.take_held(early.into());
-        loop {
-            step = match step {
-                Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
-                Step::Publish(waiting) => self.publish_when_room(*waiting).await,
-                Step::Replies => {
-                    self.replies_gone().await;
-                    let held = std::mem::take(&mut self.held);
-                    self.take_held(held)
+        self.take_held(early.into())
+    }
+
+    /// Reads until the connection is over.
+    ///
+    /// This future is most of what an idle connection costs. So what happens rarely is boxed,
+    /// [`begin`](Self::begin) is not part of it, and it is a block that captures instead of an `async
+    /// fn`, which would keep its arguments twice: 176 bytes instead of 752.
+    #[expect(clippy::manual_async_fn)]
+    pub(super) fn run(mut self, mut step: Step) -> impl Future<Output = ()> + Send {
+        async move {
+            loop {
+                step = match step {
+                    Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
+                    Step::Publish(waiting) => Box::pin(self.publish_when_room(*waiting)).await,
+                    Step::Replies => {
+                        self.replies_gone().await;
+                        let held = std::mem::take(&mut self.held);
+                        self.take_held(held)
+                    }
+                    Step::Discard => {
+                        self.held = Vec::new();
+                        Box::pin(discard(&self.session)).await;
+                        return;
+                    }
+                    Step::End => return,
                 }
-                Step::Discard => {
-                    self.held = Vec::new();
-                    poll_fn(|cx| self.poll_discard(cx)).await;
-                    return;
-                }
-                Step::End => return,
             }
         }
     }
@@ -142,46 +161,22 @@ impl Connection {
         })
     }
 
-    /// Reads and forgets until the peer ends, or the sweep ends it.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.session.reader.register(cx.waker());
-        if self.session.outbox.state() == State::Closed {
-            return Poll::Ready(());
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let Some(socket) = self.session.socket() else { return Poll::Ready(()) };
-            loop {
-                match socket.poll_read(cx, scratch) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        })
-    }
-
     /// Decodes and dispatches what came in.
     fn take(&mut self, mut input: &mut [u8]) -> Step {
         let now_ms = self.hub.now_ms();
         self.session.times.heard(now_ms);
         self.hub.counters().bytes_received.add(input.len() as u64);
-        let mut had_event = false;
+        let mut had_message = false;
         loop {
             let (event, rest) = match self.decoder.decode(input) {
                 Ok(Decoded { event, rest }) => (event, rest),
                 Err(violation) => return self.violated(&violation),
             };
             let Some(event) = event else { break };
-            had_event = true;
+            had_message |= matches!(event, Event::Message { .. });
             let step = match event {
-                Event::Message { kind, payload, .. } => {
-                    self.hub.counters().messages_received.add(1);
-                    if self.session.outbox.state() == State::Closing {
-                        input = rest;
-                        continue;
-                    }
-                    let flow = self.dialect.message(&self.hub, &self.session, kind, payload);
-                    self.step_of(flow)
+                Event::Message { kind, payload, compressed } => {
+                    self.message(kind, payload, compressed)
                 }
                 Event::Ping(payload) => {
                     let pong = frame::encode(Opcode::Pong, &payload);
@@ -218,15 +213,41 @@ impl Connection {
             }
             input = rest;
         }
-        self.note_started_frame(now_ms, had_event);
+        self.note_started_frame(now_ms, had_message);
         Step::Read
     }
 
-    /// For the sweep: since when a frame has been coming in without an end.
-    fn note_started_frame(&mut self, now_ms: u64, had_event: bool) {
+    fn message(&mut self, kind: DataKind, payload: Payload<'_>, compressed: bool) -> Step {
+        self.hub.counters().messages_received.add(1);
+        if self.session.outbox.state() == State::Closing {
+            return Step::Read;
+        }
+        let payload = match compressed.then(|| self.inflate(kind, &payload)) {
+            None => payload,
+            Some(Ok(message)) => Payload::Owned(message),
+            Some(Err(error)) => {
+                tracing::debug!(session = %self.session.id, %error, "closing a session");
+                return self.closing(error.disconnect());
+            }
+        };
+        let flow = self.dialect.message(&self.hub, &self.session, kind, payload);
+        self.step_of(flow)
+    }
+
+    fn inflate(&self, kind: DataKind, payload: &[u8]) -> Result<Vec<u8>, InflateError> {
+        let began = Instant::now();
+        let message = frame::inflate(kind, payload, self.decoder.message_bytes_max());
+        let output_bytes = message.as_ref().map_or(0, Vec::len);
+        self.hub.counters().inflate.note(payload.len(), output_bytes, began.elapsed());
+        message
+    }
+
+    /// For the sweep: since when a frame or a message has been coming in without an end. A ping between
+    /// two fragments does not start the time over.
+    fn note_started_frame(&mut self, now_ms: u64, had_message: bool) {
         match self.decoder.is_idle() {
             true => self.session.times.frame_done(),
-            false => self.session.times.frame_open(now_ms, had_event),
+            false => self.session.times.frame_open(now_ms, had_message),
         }
     }
 
@@ -295,8 +316,22 @@ impl Connection {
 }
 
 impl Drop for Connection {
+    /// A panic in the middle of it ends this session alone, with 1011; somebody still has to read
+    /// until the peer has taken that.
     fn drop(&mut self) {
-        self.hub.end(&self.session);
+        let runtime = tokio::runtime::Handle::try_current();
+        match runtime {
+            Ok(runtime) if std::thread::panicking() => {
+                let (hub, session) = (self.hub.clone(), self.session.clone());
+                session.close_unheard();
+                hub.close(session.clone(), Disconnect::new(Reason::InternalError));
+                runtime.spawn(async move {
+                    discard(&session).await;
+                    hub.end(&session);
+                });
+            }
+            _ => self.hub.end(&self.session),
+        }
     }
 }
 
@@ -308,5 +343,19 @@ impl ControlRate {
         }
         self.count += 1;
         (self.count <= self.max).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_task<F>(_: impl Fn(Connection, Step) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_costs_little() {
+        assert!(size_of_task(Connection::run) <= 208, "{}", size_of_task(Connection::run));
     }
 }

@@ -1,6 +1,7 @@
 //! What processes use: the server's CPU and memory from /proc, and our own CPU.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -59,6 +60,14 @@ impl Processes {
         self.pids.iter().filter_map(|pid| resident_bytes(*pid)).sum()
     }
 
+    /// How long their threads were ready to run and had no core, since they began; of threads that
+    /// are there.
+    pub(crate) fn waiting(&self) -> Duration {
+        let tasks = |pid: &u32| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+        let files = self.pids.iter().flat_map(tasks).flatten();
+        files.filter_map(|task| waiting_in(&task.path().join("schedstat"))).sum()
+    }
+
     fn cpu_of(&self, pid: u32) -> Option<Cpu> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (user, system) = ticks(&text)?;
@@ -85,6 +94,17 @@ fn resident_bytes(pid: u32) -> Option<u64> {
 pub(crate) fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// How long this thread was ready to run and had no core.
+pub(crate) fn own_waiting() -> Duration {
+    waiting_in(Path::new("/proc/thread-self/schedstat")).unwrap_or_default()
+}
+
+/// The second number of a schedstat (sched-stats.rst of Linux), in nanoseconds.
+fn waiting_in(path: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(path).ok()?;
+    text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
 /// What the machine is, for a report; empty where it does not say.
@@ -122,6 +142,7 @@ mod tests {
             sum = std::hint::black_box(sum + 1);
         }
         assert!(processes.cpu().total() >= Duration::from_millis(20));
+        assert!(processes.waiting() >= own_waiting());
         assert!(Processes::new(&[]).unwrap().is_none());
         let error = Processes::new(&[u32::MAX]).unwrap_err().to_string();
         assert!(error.contains("no such process"), "{error}");

@@ -35,7 +35,9 @@ dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\
 @media print{:root{--ink:#000;--soft:#444;--back:#fff;--card:#fff;--rule:#bbb;--bad:#b3261e;\
 --good:#18794e;--c0:#2563c9;--c1:#d9480f;--c2:#0b8a6a;--c3:#8a3ab9;--c4:#b08900;--c5:#c2255c;\
 --c6:#3b7a99;--c7:#6b7280}body{font-size:11px}main{max-width:none;padding:0}\
-.plots{grid-template-columns:1fr 1fr}h2{break-after:avoid}th,td{padding:3px 6px}\
+.plots{grid-template-columns:1fr 1fr}h1{font-size:18px}h2{font-size:14px;\
+break-after:avoid;margin:16px 0 6px}h3{font-size:11px}table{font-size:9.5px}th{font-size:8.5px}\
+th,td{padding:3px 4px}.scroll{overflow:visible}svg text{font-size:15px}\
 *{print-color-adjust:exact}}";
 
 /// The page.
@@ -90,6 +92,9 @@ fn head(page: &mut String, reports: &[Report]) {
     }
 }
 
+/// What is compared: its title, its value in a run if it has one, and how that is written.
+type Compared = (&'static str, fn(&Report) -> Option<f64>, fn(f64) -> String);
+
 /// One scenario: the table, and the plots that compare its runs.
 fn scenario(page: &mut String, name: &str, reports: &[&Report]) {
     let _ = write!(page, "<h2>{}</h2>", escape(name));
@@ -108,7 +113,7 @@ fn scenario(page: &mut String, name: &str, reports: &[&Report]) {
         percentiles(page, reports);
         course(page, reports);
     }
-    let compared: [(&str, fn(&Report) -> Option<f64>, fn(f64) -> String); 4] = [
+    let compared: [Compared; 4] = [
         (
             "Server CPU per delivery",
             |report| report.server.as_ref()?.cpu_us_per_delivery,

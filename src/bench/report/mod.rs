@@ -171,6 +171,8 @@ pub struct Server {
     pub cpu_us_per_delivery: Option<f64>,
     /// How many cores were busy.
     pub cpu_cores: f64,
+    /// How many of its threads wanted a core and had none, on average.
+    pub waiting_cores: f64,
     /// Resident memory before the first connection, with all of them, and at the end.
     pub rss_before_bytes: u64,
     pub rss_connected_bytes: u64,
@@ -184,6 +186,8 @@ pub struct Server {
 pub struct Generator {
     pub cpu_ms: f64,
     pub cpu_cores: f64,
+    /// Which part of the time it wanted a core and had none.
+    pub waiting_cores: f64,
     /// Whether the figures say more of the generator than of the server.
     pub bottleneck: bool,
 }

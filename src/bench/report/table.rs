@@ -84,7 +84,7 @@ fn messages(report: &Report) -> String {
     )
 }
 
-fn special<'n>(report: &Report, rows: &mut Vec<(&'n str, String)>) {
+fn special(report: &Report, rows: &mut Vec<(&str, String)>) {
     if let Some(stalled) = &report.stalled {
         let text = format!(
             "{} stopped reading: {} evicted, {} still connected",
@@ -143,7 +143,7 @@ pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(digit);

@@ -82,7 +82,7 @@ fn the_json_keeps_its_form() {
     assert_eq!(
         names("/server"),
         "cpu_cores cpu_ms cpu_system_ms cpu_us_per_delivery cpu_user_ms pids rss_after_bytes \
-         rss_before_bytes rss_connected_bytes rss_per_connection_bytes"
+         rss_before_bytes rss_connected_bytes rss_per_connection_bytes waiting_cores"
     );
     assert_eq!(
         names("/series/0"),

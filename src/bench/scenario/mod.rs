@@ -7,7 +7,7 @@ mod storm;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::BenchError;
-use super::measure::{Cpu, own_cpu};
+use super::measure::{Cpu, own_cpu, own_waiting};
 use super::options::Scenario;
 use super::report::Report;
 use super::rig::Rig;
@@ -16,6 +16,9 @@ use outcome::Findings;
 /// Points of the course at most, and how far they are apart at least.
 const POINTS_MAX: u32 = 600;
 const POINT_SPAN_MIN: Duration = Duration::from_millis(250);
+
+/// How much longer than the measurement it may take until the last has arrived.
+const BACKLOG_MAX: Duration = Duration::from_secs(60);
 
 /// Runs the scenario of the options.
 pub(crate) fn run(rig: &mut Rig<'_>) -> Result<Report, BenchError> {
@@ -86,6 +89,7 @@ fn begin(rig: &mut Rig<'_>, found: &mut Findings) {
     found.began = Some(Instant::now());
     found.cpu_before = server_cpu(rig).unwrap_or_default();
     found.own_before = own_cpu();
+    found.waiting_before = waiting(rig);
     rig.begin_course(every);
 }
 
@@ -94,6 +98,9 @@ fn end(rig: &mut Rig<'_>, found: &mut Findings) {
     let Some(began) = found.began else { return };
     found.cpu = server_cpu(rig).unwrap_or_default().since(found.cpu_before);
     found.own = own_cpu().saturating_sub(found.own_before);
+    let (server, own) = waiting(rig);
+    let (server_before, own_before) = found.waiting_before;
+    found.waiting = (server.saturating_sub(server_before), own.saturating_sub(own_before));
     // What it took to notice that nothing comes any more is not part of it.
     let last = rig.tally.epoch + Duration::from_nanos(rig.tally.last_arrival_ns);
     found.waited = began.elapsed();
@@ -107,14 +114,20 @@ fn end(rig: &mut Rig<'_>, found: &mut Findings) {
 fn wait_for_arrivals(rig: &mut Rig<'_>, phase: &'static str) {
     let grace = rig.options.grace;
     let mut seen = (rig.tally.arrivals, Instant::now());
-    // A day: what still arrives is bounded by what was sent.
-    let end = Instant::now() + super::options::DURATION_MAX;
+    // A server that repeats itself for ever would never be done.
+    let end = Instant::now() + rig.options.duration + BACKLOG_MAX;
     rig.run_until(phase, end, |rig| {
         if rig.tally.arrivals != seen.0 {
             seen = (rig.tally.arrivals, Instant::now());
         }
         rig.tally.counts.in_flight == 0 || seen.1.elapsed() > grace
     });
+}
+
+/// How long the server and the generator wanted a core and had none.
+fn waiting(rig: &Rig<'_>) -> (Duration, Duration) {
+    let server = rig.server.as_ref().map(|server| server.waiting());
+    (server.unwrap_or_default(), own_waiting())
 }
 
 fn server_cpu(rig: &Rig<'_>) -> Option<Cpu> {

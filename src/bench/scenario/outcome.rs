@@ -16,6 +16,8 @@ use crate::bench::target::redacted;
 
 /// Of one core. Above it, what waits is more often the generator than the server.
 const BUSY_CORES: f64 = 0.9;
+/// Waiting for a core, of one. Above it, somebody else is measured too.
+const CROWDED_CORES: f64 = 0.1;
 /// At the 99th percentile. Below it, the clock of the system is about as good.
 const LATENESS_US_MAX: f64 = 1_000.0;
 
@@ -35,6 +37,9 @@ pub(super) struct Findings {
     pub(super) ended_before: u64,
     pub(super) cpu_before: Cpu,
     pub(super) own_before: Duration,
+    /// Of the server and of the generator.
+    pub(super) waiting_before: (Duration, Duration),
+    pub(super) waiting: (Duration, Duration),
     pub(super) cpu: Cpu,
     pub(super) own: Duration,
     /// Until the last arrival, and until it was known to be the last.
@@ -173,6 +178,7 @@ impl Findings {
             cpu_system_ms: ms(self.cpu.system),
             cpu_us_per_delivery: (received > 0).then(|| cpu_us / received as f64),
             cpu_cores: cores(self.cpu.total(), self.waited),
+            waiting_cores: cores(self.waiting.0, self.waited),
             rss_before_bytes: before,
             rss_connected_bytes: connected,
             rss_after_bytes: server.resident_bytes(),
@@ -182,7 +188,9 @@ impl Findings {
 
     fn generator(&self) -> Generator {
         let cpu_cores = cores(self.own, self.waited);
-        Generator { cpu_ms: ms(self.own), cpu_cores, bottleneck: cpu_cores > BUSY_CORES }
+        let waiting_cores = cores(self.waiting.1, self.waited);
+        let bottleneck = cpu_cores + waiting_cores > BUSY_CORES;
+        Generator { cpu_ms: ms(self.own), cpu_cores, waiting_cores, bottleneck }
     }
 }
 
@@ -217,8 +225,20 @@ fn judge(report: &mut Report, rig: &Rig<'_>) {
     if report.generator.bottleneck {
         let cores = report.generator.cpu_cores;
         report.notes.push(format!(
-            "the generator was busy {:.0} % of the time: it may be the bottleneck, not the server",
-            cores * 100.0
+            "the generator was busy {:.0} % of the time and waited for a core {:.0} %: it may be the \
+             bottleneck, not the server",
+            cores * 100.0,
+            report.generator.waiting_cores * 100.0
+        ));
+    }
+    let server_waited = report.server.as_ref().map_or(0.0, |server| server.waiting_cores);
+    let waiting =
+        [("the generator", report.generator.waiting_cores), ("the server", server_waited)];
+    for (who, cores) in waiting.into_iter().filter(|(_, cores)| *cores > CROWDED_CORES) {
+        let percent = cores * 100.0;
+        report.notes.push(format!(
+            "{who} wanted a core and had none {percent:.0} % of the time: the machine was busy with \
+             something else, and times say little"
         ));
     }
     if report.schedule.behind {

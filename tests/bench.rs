@@ -5,10 +5,13 @@
 mod support;
 
 use std::process::Stdio;
+use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use support::{Gateway, within};
 use tokio::process::Command;
+use tokio_tungstenite::tungstenite::Message;
 
 /// Runs it; its exit code, the JSON, and what it said on stderr.
 async fn bench(args: &[&str]) -> (i32, Value, String) {
@@ -93,6 +96,87 @@ async fn everybody_comes_back_from_a_storm() {
     let storm = &json["storm"];
     assert_eq!((&storm["sessions"], &storm["reconnected"]), (&50.into(), &50.into()));
     assert!(storm["full_recovery_ms"].as_f64().unwrap() > 0.0, "{json:#}");
+}
+
+/// A server that passes on what it gets, and to its first peer loses one message, sends one twice and
+/// one too late.
+async fn faulty_server() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (publish, _) = tokio::sync::broadcast::channel::<Message>(1_000);
+    tokio::spawn(async move {
+        for peer in 0.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (publish, mut published) = (publish.clone(), publish.subscribe());
+            let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+            tokio::spawn(async move {
+                let mut count = 0;
+                let mut held = None;
+                loop {
+                    tokio::select! {
+                        Some(Ok(message)) = socket.next() => {
+                            // Nobody listens to the last: then nobody misses it.
+                            let _ = publish.send(message);
+                        }
+                        Ok(message) = published.recv() => {
+                            count += 1;
+                            let times = match (peer, count) {
+                                (0, 20) => 0,
+                                (0, 30) => 2,
+                                (0, 40) => { held = Some(message); continue }
+                                _ => 1,
+                            };
+                            for message in std::iter::repeat_n(message, times).chain(held.take()) {
+                                socket.send(message).await.unwrap();
+                            }
+                        }
+                        else => break,
+                    }
+                }
+            });
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn what_a_server_does_wrong_is_counted() {
+    let url = format!("ws://{}/", faulty_server().await);
+    let own = ["fanout", "--url", &url, "--rate", "40", "--subscribers", "3", "--grace", "300ms"];
+    let more = ["--duration", "1500ms", "--warmup", "100ms", "--settle", "100ms"];
+    let (code, json, stderr) = bench(&[&own[..], &more].concat()).await;
+    assert_eq!(code, 1, "{stderr}");
+    let deliveries = &json["deliveries"];
+    let counts = ["lost", "doubled", "reordered", "sessions_affected", "received", "expected"]
+        .map(|name| deliveries[name].as_u64().unwrap());
+    assert_eq!(counts, [1, 1, 1, 1, 179, 180], "{json:#}");
+    assert_eq!(json["ok"], false);
+}
+
+#[tokio::test]
+async fn a_signal_ends_the_measurement_and_shows_it() {
+    let gateway = Gateway::open().await;
+    let url = format!("ws://{}/ws?channel=bench", gateway.addr);
+    for name in ["INT", "TERM"] {
+        let child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+            .args(["bench", "fanout", "--url", &url, "--subscribers", "5", "--rate", "50"])
+            .args(["--duration", "10m", "--warmup", "100ms", "--settle", "100ms"])
+            .args(["--json", "-", "--quiet"])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        // Long enough that something is measured.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let pid = child.id().unwrap().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().await;
+        assert!(sent.unwrap().success());
+        let output = within("the end of a run", child.wait_with_output()).await.unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["outcome"], "interrupted", "{name}");
+        assert_eq!((&json["ok"], output.status.code()), (&true.into(), Some(0)), "{json:#}");
+        assert!(json["deliveries"]["received"].as_u64().unwrap() > 0, "{json:#}");
+    }
 }
 
 #[tokio::test]

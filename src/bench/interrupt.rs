@@ -12,6 +12,8 @@ use super::BenchError;
 pub(crate) struct Interrupt {
     /// A thread of its own, asleep until there is a signal.
     _runtime: Runtime,
+    /// Closed, it would take its own event back.
+    _waker: Arc<Waker>,
 }
 
 impl Interrupt {
@@ -25,20 +27,21 @@ impl Interrupt {
             .enable_io()
             .build()
             .map_err(BenchError::io("start a thread"))?;
-        let _inside = runtime.enter();
+        let inside = runtime.enter();
         let mut interrupt =
             signal(SignalKind::interrupt()).map_err(BenchError::io("listen for SIGINT"))?;
         let mut terminate =
             signal(SignalKind::terminate()).map_err(BenchError::io("listen for SIGTERM"))?;
+        let to_wake = waker.clone();
         runtime.spawn(async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
             // If it cannot be woken it is not waiting, and ends by its own clock.
-            let _ = waker.wake();
+            let _ = to_wake.wake();
         });
-        drop(_inside);
-        Ok(Self { _runtime: runtime })
+        drop(inside);
+        Ok(Self { _runtime: runtime, _waker: waker })
     }
 }

@@ -35,11 +35,7 @@ pub struct Times {
 
 impl Times {
     fn new() -> Self {
-        let new = || {
-            let mut histogram = Histogram::new(3).expect("3 digits are allowed");
-            histogram.auto(true);
-            histogram
-        };
+        let new = || Histogram::new_with_max(LONGEST_US, 3).expect("3 digits up to a minute");
         Self { each: new(), last: new(), pass: new() }
     }
 }

@@ -17,6 +17,7 @@
 //! A reader may see two numbers from different moments. Nothing computes one from another.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::disconnect::Reason;
 
@@ -101,6 +102,29 @@ pub struct LaneCounters {
     pub pass_us: PassHistogram,
 }
 
+/// What compression did, in one direction.
+#[derive(Debug, Default)]
+pub struct DeflateCounters {
+    /// Messages that were deflated or inflated, those that did not come out shorter included.
+    pub messages: Count,
+    /// Bytes before.
+    pub input_bytes: Count,
+    /// Bytes after.
+    pub output_bytes: Count,
+    /// Time it took, in nanoseconds.
+    pub ns: Count,
+}
+
+impl DeflateCounters {
+    /// Notes one message.
+    pub fn note(&self, input_bytes: usize, output_bytes: usize, took: Duration) {
+        self.messages.add(1);
+        self.input_bytes.add(input_bytes as u64);
+        self.output_bytes.add(output_bytes as u64);
+        self.ns.add(took.as_nanos() as u64);
+    }
+}
+
 /// What a hub counts.
 #[derive(Debug)]
 pub struct Counters {
@@ -130,6 +154,10 @@ pub struct Counters {
     pub messages_received: Count,
     /// Bytes from peers.
     pub bytes_received: Count,
+    /// Publications deflated: each once for every wire format and window that was needed.
+    pub deflate: DeflateCounters,
+    /// Messages from peers inflated.
+    pub inflate: DeflateCounters,
     disconnects: [Count; Reason::ALL.len()],
     lanes: Box<[LaneCounters]>,
 }
@@ -151,6 +179,8 @@ impl Counters {
             snapshots_rebuilt: Count::default(),
             messages_received: Count::default(),
             bytes_received: Count::default(),
+            deflate: DeflateCounters::default(),
+            inflate: DeflateCounters::default(),
             disconnects: Default::default(),
             lanes: (0..lanes).map(|_| LaneCounters::default()).collect(),
         }

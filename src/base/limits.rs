@@ -57,6 +57,9 @@ pub struct HubLimits {
     /// Bytes joined into one write of a pass, default 256 KiB. Memory: this, per lane and wire
     /// format, while a pass runs.
     pub pass_bytes_max: usize,
+    /// Compression of what goes out. Memory: about 330 KiB a worker for each of the three windows
+    /// that a peer has agreed on, and 64 KiB for inflating what comes in.
+    pub deflate: DeflateSettings,
 }
 
 impl Default for HubLimits {
@@ -78,7 +81,37 @@ impl Default for HubLimits {
             frame_timeout_ms: 10_000,
             writes_per_turn: 256,
             pass_bytes_max: 256 << 10,
+            deflate: DeflateSettings::default(),
         }
+    }
+}
+
+/// How messages are compressed for peers that offer permessage-deflate (RFC 7692).
+///
+/// The defaults were measured on JSON of changing prices and names, on one core. A write costs 3.3 µs
+/// beside it, and a publication is deflated once for all subscribers that agreed on the same window.
+///
+/// | message | level 1 | level 2 | level 6 | level 9 |
+/// |---|---|---|---|---|
+/// | 128 B | 2.5 µs, 95 % | 6.5 µs, 88 % | 8.7 µs, 88 % | 9.0 µs, 90 % |
+/// | 256 B | 3.0 µs, 70 % | 9.6 µs, 62 % | 9.8 µs, 62 % | 12 µs, 63 % |
+/// | 1 KiB | 6.1 µs, 47 % | 15 µs, 37 % | 18 µs, 35 % | 20 µs, 35 % |
+/// | 16 KiB | 36 µs, 35 % | 100 µs, 24 % | 216 µs, 21 % | 330 µs, 21 % |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeflateSettings {
+    /// Whether an offer is accepted, default yes: a message of 1 KiB costs about two writes once,
+    /// whoever subscribes, and saves half of every copy.
+    pub enabled: bool,
+    /// Messages with fewer bytes go out as they are, default 256: below, little or nothing is saved.
+    pub min_bytes: usize,
+    /// From 1 (fast) to 9 (small), default 1: the next one costs more than twice the time, which
+    /// a channel with few subscribers never gets back.
+    pub level: u8,
+}
+
+impl Default for DeflateSettings {
+    fn default() -> Self {
+        Self { enabled: true, min_bytes: 256, level: 1 }
     }
 }
 

@@ -8,12 +8,14 @@ use super::Places;
 use super::access;
 use super::environment::Environment;
 use super::error::{ConfigError, Place};
-use super::raw::{Raw, RawHttp, RawHub, RawMessages};
+use super::raw::{Raw, RawDeflate, RawHttp, RawHub, RawMessages};
 use super::secrets::{self, Files};
 use super::settings::{LogFormat, LogSettings, Settings};
 use crate::auth::origin::OriginList;
 use crate::auth::token::COOKIE_NAME;
-use crate::base::limits::{HttpLimits, HubLimits, MessageLimits, SlowConsumerPolicy};
+use crate::base::limits::{
+    DeflateSettings, HttpLimits, HubLimits, MessageLimits, SlowConsumerPolicy,
+};
 
 /// The longest name of a cookie, in bytes: browsers bound name and value together at 4 KiB.
 const COOKIE_NAME_BYTES_MAX: usize = 128;
@@ -49,7 +51,7 @@ pub(crate) fn settings(
         auth,
         auth_cookie,
         origins,
-        hub: hub(raw.hub, environment.cores()),
+        hub: hub(raw.hub, &raw.deflate, environment.cores()),
         messages: messages(&raw.messages),
         http: http(&raw.http),
         drain_timeout_ms: raw.drain.timeout_ms.unwrap_or(10_000),
@@ -101,7 +103,7 @@ fn filter(typed: Option<String>, places: &Places) -> Result<String, ConfigError>
     }
 }
 
-fn hub(raw: RawHub, cores: usize) -> HubLimits {
+fn hub(raw: RawHub, raw_deflate: &RawDeflate, cores: usize) -> HubLimits {
     let default = HubLimits::default();
     HubLimits {
         lanes: raw.lanes.unwrap_or(cores.clamp(1, 1_024)),
@@ -130,6 +132,16 @@ fn hub(raw: RawHub, cores: usize) -> HubLimits {
         frame_timeout_ms: raw.frame_timeout_ms.unwrap_or(default.frame_timeout_ms),
         writes_per_turn: raw.writes_per_turn.unwrap_or(default.writes_per_turn),
         pass_bytes_max: raw.pass_bytes_max.unwrap_or(default.pass_bytes_max),
+        deflate: deflate(raw_deflate),
+    }
+}
+
+fn deflate(raw: &RawDeflate) -> DeflateSettings {
+    let default = DeflateSettings::default();
+    DeflateSettings {
+        enabled: raw.enabled.unwrap_or(default.enabled),
+        min_bytes: raw.min_bytes.unwrap_or(default.min_bytes),
+        level: raw.level.unwrap_or(default.level),
     }
 }
 

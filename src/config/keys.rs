@@ -238,6 +238,15 @@ pub(crate) const KEYS: &[Key] = &[
         |s| int(s.messages.control_frames_per_10s_max),
         "Control frames (ping, pong) of one peer in ten seconds."),
 
+    key("deflate.enabled", Kind::Switch, |s| Some(s.hub.deflate.enabled.into()),
+        "Whether messages are compressed for peers that offer permessage-deflate (RFC 7692). Each \
+         is compressed once, whoever subscribes; no connection keeps a window."),
+    number("deflate.min_bytes", (0, GIB), |s| int(s.hub.deflate.min_bytes),
+        "Messages with fewer bytes go out as they are: below the default little is saved."),
+    number("deflate.level", (1, 9), |s| int(s.hub.deflate.level),
+        "From fast to small. 1 KiB of JSON: level 1 takes 6 microseconds and leaves 47 %, level 2 \
+         takes 15 and leaves 37 %, level 9 takes 20 and leaves 35 %."),
+
     number("http.header_bytes_max", (8_192, 1 << 20), |s| int(s.http.header_bytes_max),
         "Bytes of a request's line and headers together."),
     number("http.headers_max", (1, 1_000), |s| int(s.http.headers_max),

@@ -18,6 +18,7 @@ pub(crate) struct Raw {
     pub(crate) origins: RawOrigins,
     pub(crate) hub: RawHub,
     pub(crate) messages: RawMessages,
+    pub(crate) deflate: RawDeflate,
     pub(crate) http: RawHttp,
     pub(crate) drain: RawDrain,
     pub(crate) log: RawLog,
@@ -93,6 +94,14 @@ pub(crate) struct RawMessages {
     pub(crate) message_bytes_max: Option<usize>,
     pub(crate) fragments_max: Option<usize>,
     pub(crate) control_frames_per_10s_max: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawDeflate {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) min_bytes: Option<usize>,
+    pub(crate) level: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]

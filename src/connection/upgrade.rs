@@ -15,9 +15,9 @@ use super::socket;
 use crate::base::access::{Authoriser, Grant};
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
-use crate::frame::{self, HandshakeError};
+use crate::frame::{self, Deflate, HandshakeError};
 use crate::hub::{Hub, OpenError, SessionOptions, SubscribeError};
-use crate::protocol::WireFormat;
+use crate::protocol::{Form, WireFormat};
 
 /// How long the HTTP side may take to hand over the socket once it has the answer. The answer is
 /// written by then or never: 101 is under 200 bytes.
@@ -35,6 +35,7 @@ pub struct Accept {
     authoriser: Option<Arc<dyn Authoriser>>,
     protocol: Option<HeaderValue>,
     send_buffer_bytes: Option<usize>,
+    deflate: bool,
 }
 
 impl Accept {
@@ -50,6 +51,7 @@ impl Accept {
             authoriser: None,
             protocol: None,
             send_buffer_bytes: None,
+            deflate: true,
         }
     }
 
@@ -117,6 +119,14 @@ impl Accept {
         self.send_buffer_bytes = Some(bytes);
         self
     }
+
+    /// Whether permessage-deflate (RFC 7692) is agreed on if it offers it, default yes. The hub's
+    /// [`DeflateSettings::enabled`](crate::base::limits::DeflateSettings::enabled) has to be set too.
+    #[must_use]
+    pub fn deflate(mut self, deflate: bool) -> Self {
+        self.deflate = deflate;
+        self
+    }
 }
 
 /// Turns an upgrade request into a session of the hub. The answer goes back to the peer as it is;
@@ -161,14 +171,17 @@ pub fn upgrade<B>(
 ) -> Result<Response<Empty<Bytes>>, UpgradeError> {
     let (parts, body) = request.into_parts();
     let handshake = frame::check(&parts).map_err(UpgradeError::Handshake)?;
-    let connection = open(hub, accept.clone())?;
+    let may_deflate = accept.deflate && hub.limits().deflate.enabled;
+    let deflate = handshake.deflate.filter(|_| may_deflate);
+    let mut connection = open(hub, accept.clone(), deflate)?;
     let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     tokio::spawn(async move {
         // If this ends early, dropping the connection ends the session.
         if let Ok(Ok(upgraded)) = tokio::time::timeout(HAND_OVER, on_upgrade).await {
             let (socket, early) = socket::from_upgraded(upgraded, accept.send_buffer_bytes);
+            let first = connection.begin(socket, early);
             // A task of its own: this one is as large as what hyper keeps for a hand-over.
-            tokio::spawn(connection.run(socket, early));
+            tokio::spawn(connection.run(first));
         }
     });
     let mut response = Response::builder()
@@ -179,21 +192,25 @@ pub fn upgrade<B>(
     if let Some(protocol) = accept.protocol {
         response = response.header(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
+    if let Some(deflate) = deflate {
+        response = response.header(header::SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
+    }
     response.body(Empty::new()).map_err(|_| UpgradeError::Handshake(HandshakeError::Protocol))
 }
 
 /// Opens the session and subscribes it.
-fn open(hub: &Hub, accept: Accept) -> Result<Connection, UpgradeError> {
+fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connection, UpgradeError> {
     let options = SessionOptions {
         user: accept.grant.user.clone(),
-        format: accept.format,
+        form: Form { format: accept.format, deflate: deflate.map(|agreed| agreed.window_bits) },
         expires_unix_s: accept.grant.expires_unix_s,
         peer: accept.peer,
     };
     let session = hub.open(options).map_err(UpgradeError::Open)?;
     let first = accept.channels.first().cloned();
     let dialect = Dialect::new(accept.format, first, accept.grant, accept.echo, accept.authoriser);
-    let connection = Connection::new(hub.clone(), session, dialect, accept.limits);
+    let limits = accept.limits;
+    let connection = Connection::new(hub.clone(), session, dialect, limits, deflate.is_some());
     connection.welcome(&accept.channels);
     for channel in &accept.channels {
         match hub.join(connection.session(), channel, None) {

@@ -114,11 +114,17 @@ impl Decoder {
     }
 
     /// Accepts compressed messages from here on, because permessage-deflate was agreed on. They are
-    /// handed on as they are, marked `compressed`; both limits then hold for the compressed form.
+    /// handed on as they are, marked `compressed`; both limits then hold for the compressed form, and
+    /// [`inflate`](super::inflate) holds the inflated one to the same.
     #[must_use]
     pub const fn with_compression(mut self) -> Self {
         self.compression = true;
         self
+    }
+
+    /// The most bytes of a message.
+    pub const fn message_bytes_max(&self) -> usize {
+        self.limits.message_bytes_max
     }
 
     /// Takes the bytes that came next and returns at most one event and what lies behind it.

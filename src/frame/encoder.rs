@@ -48,6 +48,13 @@ pub fn encode_header(buf: &mut impl BufMut, opcode: Opcode, payload_len: usize) 
     buf.put_slice(&header[..len]);
 }
 
+/// A server's whole data message, taken apart into its opcode and payload; `None` if it is anything
+/// else.
+pub(crate) fn split_data(frame: &[u8]) -> Option<(Opcode, &[u8])> {
+    let (opcode, header_len) = header::data_header(frame)?;
+    Some((opcode, frame.get(header_len..)?))
+}
+
 /// A close frame. The text is cut at 123 bytes, between characters (RFC 6455 section 5.5).
 ///
 /// A code that must not stand in a frame (RFC 6455 section 7.4) leaves the body empty, which the
@@ -86,6 +93,8 @@ mod tests {
         for (len, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
             assert_eq!(header_len(len), header);
             assert_eq!(encode(Opcode::Text, &vec![b'x'; len]).len(), header + len);
+            let frame = encode(Opcode::Binary, &vec![b'x'; len]);
+            assert_eq!(split_data(&frame), Some((Opcode::Binary, &vec![b'x'; len][..])));
             let mut joined = BytesMut::from(&b"before"[..]);
             encode_header(&mut joined, Opcode::Text, len);
             assert_eq!(joined.len(), 6 + header);
@@ -100,6 +109,13 @@ mod tests {
         // 61 characters of two bytes fit, half of one more would.
         assert_eq!(encode_close(1000, &"ä".repeat(100)).len(), 2 + 2 + 122);
         assert_eq!(encode_close(1000, &"a".repeat(200)).len(), 2 + 2 + 123);
+    }
+
+    #[test]
+    fn only_whole_plain_data_is_split() {
+        for frame in [&b""[..], b"\x81", b"\x01\x00", b"\xc1\x00", b"\x89\x00", b"\x80\x00"] {
+            assert_eq!(split_data(frame), None, "{frame:?}");
+        }
     }
 
     #[test]

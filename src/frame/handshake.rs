@@ -12,6 +12,8 @@ use http::{
 };
 use sha1::{Digest, Sha1};
 
+use super::extensions::{self, Deflate};
+
 /// RFC 6455 section 1.3.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -27,6 +29,9 @@ pub struct Handshake {
     /// The subprotocols it offered, in its order of preference; they may hold secrets of the
     /// client. The answer names at most one of them.
     pub protocols: Vec<String>,
+    /// What permessage-deflate comes to, if it offered it in a way that can be kept to. It holds
+    /// from the moment that the answer says so.
+    pub deflate: Option<Deflate>,
 }
 
 /// Why a request is not an upgrade that is allowed. None of its own bytes are in it.
@@ -51,6 +56,8 @@ pub enum HandshakeError {
     Key,
     /// `Sec-WebSocket-Protocol` is not a list of tokens.
     Protocol,
+    /// `Sec-WebSocket-Extensions` is not a list of extensions.
+    Extensions,
 }
 
 impl HandshakeError {
@@ -90,6 +97,10 @@ impl fmt::Display for HandshakeError {
             HandshakeError::Protocol => {
                 "Sec-WebSocket-Protocol must be a list of tokens (RFC 6455 4.1)"
             }
+            HandshakeError::Extensions => {
+                "Sec-WebSocket-Extensions must be a list of extensions with parameters \
+                 (RFC 6455 9.1)"
+            }
         })
     }
 }
@@ -127,7 +138,8 @@ pub fn check(parts: &Parts) -> Result<Handshake, HandshakeError> {
         .filter(|key| is_key(key.as_bytes()))
         .ok_or(HandshakeError::Key)?;
     let protocols = protocols(headers)?;
-    Ok(Handshake { accept: accept(key.as_bytes()), protocols })
+    let deflate = extensions::negotiate(headers).map_err(|_| HandshakeError::Extensions)?;
+    Ok(Handshake { accept: accept(key.as_bytes()), protocols, deflate })
 }
 
 /// The value of a header that is there exactly once.
@@ -180,7 +192,7 @@ fn protocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token_char(byte: u8) -> bool {
+pub(super) fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -321,9 +333,19 @@ mod tests {
     }
 
     #[test]
+    fn extensions_are_negotiated_and_must_be_in_order() {
+        let name = "sec-websocket-extensions";
+        assert_eq!(with(name, &[]).unwrap().deflate, None);
+        assert_eq!(with(name, &["foo"]).unwrap().deflate, None);
+        assert!(with(name, &["foo", "permessage-deflate"]).unwrap().deflate.is_some());
+        assert_eq!(with(name, &["permessage-deflate;"]), Err(HandshakeError::Extensions));
+    }
+
+    #[test]
     fn every_error_but_the_version_is_a_400_and_says_why() {
         use HandshakeError::*;
-        for error in [Method, HttpVersion, Host, Body, Upgrade, Connection, Key, Protocol] {
+        let all = [Method, HttpVersion, Host, Body, Upgrade, Connection, Key, Protocol, Extensions];
+        for error in all {
             assert_eq!(error.status(), StatusCode::BAD_REQUEST);
             assert!(error.to_string().len() > 20);
         }

@@ -10,7 +10,8 @@ pub(crate) const CONTROL_BYTES_MAX: usize = 125;
 
 const FIN: u8 = 0b1000_0000;
 const RSV: u8 = 0b0111_0000;
-const RSV1: u8 = 0b0100_0000;
+/// The bit of a compressed message (RFC 7692 section 6).
+pub(crate) const RSV1: u8 = 0b0100_0000;
 const OPCODE: u8 = 0b0000_1111;
 const MASKED: u8 = 0b1000_0000;
 const LENGTH: u8 = 0b0111_1111;
@@ -196,6 +197,18 @@ pub(crate) fn server_header(opcode: Opcode, payload_len: usize) -> ([u8; 10], us
         }
     };
     (header, header_len)
+}
+
+/// What such a header says about a plain text or binary message, and how long it is itself.
+pub(crate) fn data_header(frame: &[u8]) -> Option<(Opcode, usize)> {
+    let (&first, &second) = (frame.first()?, frame.get(1)?);
+    let opcode = Opcode::from_bits(first ^ FIN)?;
+    let header_len = match second {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    matches!(opcode, Opcode::Text | Opcode::Binary).then_some((opcode, header_len))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!
 //! * [`Decoder`]: what a client sent, in whatever pieces it arrived, becomes one [`Event`] at a time.
 //! * [`encode`], [`encode_header`], [`encode_close`], [`PING`]: the frames a server sends.
+//! * [`encode_deflated`], [`inflate`]: permessage-deflate (RFC 7692), a whole message at a time.
 //! * [`check`]: whether an HTTP request is an upgrade that RFC 6455 section 4.2.1 allows.
 //!
 //! **Strict.** The first byte that breaks a rule is the last one looked at: a [`Violation`] names the
@@ -21,17 +22,24 @@
 
 mod close;
 mod decoder;
+mod deflate;
 mod encoder;
 mod event;
+mod extensions;
 mod handshake;
 mod header;
+mod inflate;
 mod mask;
 mod utf8;
 mod violation;
 
 pub use decoder::{Decoded, Decoder, DecoderLimits};
+pub use deflate::encode_deflated;
+pub(crate) use encoder::split_data;
 pub use encoder::{PING, encode, encode_close, encode_header, header_len};
 pub use event::{ControlPayload, DataKind, Event, Payload};
+pub use extensions::{Deflate, WindowBits};
 pub use handshake::{Handshake, HandshakeError, check};
 pub use header::Opcode;
+pub use inflate::{InflateError, inflate};
 pub use violation::Violation;

@@ -17,7 +17,7 @@ use super::{Hub, Inner};
 use crate::base::clock::Clock;
 use crate::base::counters::Counters;
 use crate::base::ids::SessionIds;
-use crate::base::limits::{HubLimits, SlowConsumerPolicy};
+use crate::base::limits::{DeflateSettings, HubLimits, SlowConsumerPolicy};
 
 /// Makes a [`Hub`]. Every bound has a default; see [`HubLimits`] for units and memory.
 #[derive(Clone, Debug)]
@@ -75,6 +75,7 @@ impl HubBuilder {
         frame_timeout_ms: u64,
         writes_per_turn: usize,
         pass_bytes_max: usize,
+        deflate: DeflateSettings,
     }
 
     /// Starts the lanes and the ticker on the current tokio runtime.

@@ -69,13 +69,13 @@ impl Delivery {
         let Some(socket) = session.socket() else { return };
         let (len, written) = match pieces {
             [piece] => {
-                let bytes = piece.batch.bytes(session.format, &piece.range);
+                let bytes = piece.batch.bytes(session.form, &piece.range);
                 (bytes.len(), socket.try_write(bytes))
             }
             pieces => {
                 let slices: Vec<IoSlice<'_>> = pieces
                     .iter()
-                    .map(|piece| IoSlice::new(piece.batch.bytes(session.format, &piece.range)))
+                    .map(|piece| IoSlice::new(piece.batch.bytes(session.form, &piece.range)))
                     .collect();
                 (slices.iter().map(|slice| slice.len()).sum(), socket.try_write_vectored(&slices))
             }
@@ -97,7 +97,7 @@ impl Delivery {
     /// The socket took only `written` bytes: the rest waits in the outbox, and a writer begins.
     fn park(&mut self, session: &Arc<Session>, pieces: &[Piece<'_>], written: usize) {
         self.tally.blocked += 1;
-        let mut frames = frames(session, pieces);
+        let mut frames = frames(session, pieces, &self.shared);
         let count = pieces.iter().map(|piece| piece.range.len()).sum();
         let mut skip = written;
         let mut remainder = None;
@@ -132,7 +132,7 @@ impl Delivery {
 
     fn offer(&mut self, session: &Arc<Session>, pieces: &[Piece<'_>]) {
         let now_ms = self.shared.clock.now_ms();
-        let frames = frames(session, pieces).cloned();
+        let frames = frames(session, pieces, &self.shared).cloned();
         match session.outbox.offer(frames, &self.bounds, now_ms) {
             Offered::Idle => self.write(session, pieces),
             offered => {
@@ -155,7 +155,7 @@ impl Delivery {
 
     /// A message to this session alone.
     pub(crate) fn push(&mut self, session: &Arc<Session>, prepared: &Arc<Prepared>) {
-        let batch = Batch::of_one(prepared.clone(), session.format);
+        let batch = Batch::of_one(prepared.clone(), session.form, &self.shared);
         self.publications(session, &[Piece { batch: &batch, range: 0..1 }]);
     }
 
@@ -248,8 +248,12 @@ impl Delivery {
     }
 }
 
-fn frames<'a>(session: &'a Session, pieces: &'a [Piece<'a>]) -> impl Iterator<Item = &'a Bytes> {
-    pieces.iter().flat_map(|piece| piece.batch.frames(session.format, &piece.range))
+fn frames<'a>(
+    session: &'a Session,
+    pieces: &'a [Piece<'a>],
+    shared: &'a Shared,
+) -> impl Iterator<Item = &'a Bytes> {
+    pieces.iter().flat_map(|piece| piece.batch.frames(session.form, &piece.range, shared))
 }
 
 /// The socket does not take anything any more: the reader will see it too and take the session down.

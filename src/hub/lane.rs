@@ -82,6 +82,9 @@ pub(crate) struct Lane {
     pub(super) sessions: Vec<Arc<Session>>,
     /// Where the next sweep goes on.
     pub(super) sweep_at: usize,
+    /// Sessions to close when this turn's publications are written. What a peer published before it
+    /// broke a rule comes back to it that way before the close does.
+    closing: Vec<(Arc<Session>, Box<Disconnect>, bool)>,
     closing_all: Option<(Reason, usize)>,
     pub(super) delivery: Delivery,
     is_stopped: bool,
@@ -98,6 +101,7 @@ impl Lane {
             ring: VecDeque::new(),
             sessions: Vec::new(),
             sweep_at: 0,
+            closing: Vec::new(),
             closing_all: None,
             is_stopped: false,
         }
@@ -148,7 +152,7 @@ impl Lane {
                 session.reply_taken();
             }
             Item::Close { session, disconnect, discard } => {
-                self.delivery.close(&session, &disconnect, discard);
+                self.closing.push((session, disconnect, discard));
             }
             Item::Attach(session) => self.attach(session),
             Item::Detach(session) => self.detach(&session),
@@ -183,6 +187,9 @@ impl Lane {
     }
 
     fn close_some(&mut self) {
+        for (session, disconnect, discard) in std::mem::take(&mut self.closing) {
+            self.delivery.close(&session, &disconnect, discard);
+        }
         let Some((reason, at)) = self.closing_all else { return };
         let end = (at + CLOSES_PER_TURN).min(self.sessions.len());
         let disconnect = Disconnect::new(reason);

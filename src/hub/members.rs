@@ -77,8 +77,7 @@ impl Hub {
         let mut duties = Vec::new();
         {
             let mut subscriptions = session.subscriptions.lock();
-            subscriptions.ended = true;
-            for channel in std::mem::take(&mut subscriptions.channels) {
+            for channel in subscriptions.end() {
                 if let Some(duty) = channel.mailbox.post(leave(session, None)) {
                     duties.push((channel, duty));
                 }
@@ -110,20 +109,18 @@ impl Hub {
     ) -> Result<(), SubscribeError> {
         let shared = &self.inner.shared;
         let mut subscriptions = session.subscriptions.lock();
-        if subscriptions.ended {
-            return Err(SubscribeError::NoSession);
-        }
-        if subscriptions.channels.iter().any(|channel| channel.name == *name) {
+        let channels = subscriptions.open().ok_or(SubscribeError::NoSession)?;
+        if channels.iter().any(|channel| channel.name == *name) {
             return Err(SubscribeError::AlreadySubscribed);
         }
-        if subscriptions.channels.len() >= shared.limits.subscriptions_per_session_max {
-            return Err(SubscribeError::TooManySubscriptions(subscriptions.channels.len()));
+        if channels.len() >= shared.limits.subscriptions_per_session_max {
+            return Err(SubscribeError::TooManySubscriptions(channels.len()));
         }
         let letter = Letter::Join(Box::new(Membership { session: session.clone(), reply }));
         let create = || self.create_channel(name);
         let posted = shared.directory.post_or_create(name, letter, create);
         let (channel, duty) = posted.ok_or(SubscribeError::TooManyChannels)?;
-        subscriptions.channels.push(channel.clone());
+        channels.push(channel.clone());
         drop(subscriptions);
         if let Some(duty) = duty {
             channel.drain(duty, shared);
@@ -155,9 +152,10 @@ impl Hub {
         reply: Option<Bytes>,
     ) -> bool {
         let mut subscriptions = session.subscriptions.lock();
-        let found = subscriptions.channels.iter().position(|channel| channel.name == *name);
+        let Some(channels) = subscriptions.open() else { return false };
+        let found = channels.iter().position(|channel| channel.name == *name);
         let Some(at) = found else { return false };
-        let channel = subscriptions.channels.swap_remove(at);
+        let channel = channels.swap_remove(at);
         let duty = channel.mailbox.post(leave(session, reply));
         drop(subscriptions);
         if let Some(duty) = duty {
@@ -269,8 +267,8 @@ impl Hub {
         Some(SessionInfo {
             id,
             user: session.user.clone(),
-            peer: session.peer,
-            channels: subscriptions.channels.iter().map(|channel| channel.name.clone()).collect(),
+            peer: session.peer(),
+            channels: subscriptions.channels().iter().map(|channel| channel.name.clone()).collect(),
             outbox_bytes: session.outbox.lag().map_or(0, |lag| lag.bytes),
         })
     }

@@ -18,8 +18,9 @@ use super::deliver::Delivery;
 use super::prepared::Prepared;
 use super::roster::{LetterNumber, Member, Snapshot};
 use super::session::Session;
+use super::shared::Shared;
 use crate::base::ids::SessionId;
-use crate::protocol::WireFormat;
+use crate::protocol::Form;
 
 /// Publications of one batch. Bounds what a late frame of a batch costs to find.
 const PUBLICATIONS_PER_BATCH: usize = 4_096;
@@ -135,23 +136,27 @@ pub(crate) struct Batch {
     bytes: usize,
     /// Sessions that are not to get one of the publications, sorted.
     excluded: Vec<SessionId>,
-    joined: [Option<Joined>; WireFormat::COUNT],
+    /// The form that was needed first: nearly always the only one, so it is looked at first.
+    joined: Option<Joined>,
+    /// The other ones, in no order.
+    joined_more: Vec<Joined>,
 }
 
-/// The frames of a batch in one wire format, one after the other.
+/// The frames of a batch in one form, one after the other.
 #[derive(Debug)]
 struct Joined {
+    form: Form,
     bytes: Bytes,
     /// Where each frame begins, and where the last one ends.
     bounds: Vec<usize>,
 }
 
 impl Batch {
-    /// A single publication, ready in this format.
-    pub(crate) fn of_one(prepared: Arc<Prepared>, format: WireFormat) -> Self {
+    /// A single publication, ready in this form.
+    pub(crate) fn of_one(prepared: Arc<Prepared>, form: Form, shared: &Shared) -> Self {
         let mut batch = Self::default();
         batch.push(prepared, 0);
-        batch.join(format);
+        batch.join(form, shared);
         batch
     }
 
@@ -185,18 +190,32 @@ impl Batch {
         self.publications.partition_point(|(_, number)| *number <= member.since)
     }
 
-    /// Makes the wire bytes of this format if nobody needed them yet.
+    /// Makes the wire bytes of this form if nobody needed them yet.
     #[inline]
-    pub(crate) fn join(&mut self, format: WireFormat) {
-        if self.joined[format as usize].is_none() {
-            self.joined[format as usize] = Some(Joined::new(&self.publications, format));
+    pub(crate) fn join(&mut self, form: Form, shared: &Shared) {
+        match &self.joined {
+            Some(joined) if joined.form == form => {}
+            _ => self.join_other(form, shared),
+        }
+    }
+
+    /// [`join`](Self::join), where it is not the form that was needed first.
+    fn join_other(&mut self, form: Form, shared: &Shared) {
+        if self.joined.is_none() {
+            self.joined = Some(Joined::new(&self.publications, form, shared));
+        } else if self.joined_more.iter().all(|joined| joined.form != form) {
+            self.joined_more.push(Joined::new(&self.publications, form, shared));
         }
     }
 
     /// The wire bytes of some publications; [`join`](Self::join) has been called.
     #[inline]
-    pub(crate) fn bytes(&self, format: WireFormat, range: &Range<usize>) -> &[u8] {
-        match &self.joined[format as usize] {
+    pub(crate) fn bytes(&self, form: Form, range: &Range<usize>) -> &[u8] {
+        let joined = match &self.joined {
+            Some(joined) if joined.form == form => Some(joined),
+            _ => self.joined_more.iter().find(|joined| joined.form == form),
+        };
+        match joined {
             Some(joined) => &joined.bytes[joined.bounds[range.start]..joined.bounds[range.end]],
             None => &[],
         }
@@ -205,10 +224,12 @@ impl Batch {
     /// Their frames, one by one, each shared.
     pub(crate) fn frames(
         &self,
-        format: WireFormat,
+        form: Form,
         range: &Range<usize>,
+        shared: &Shared,
     ) -> impl Iterator<Item = &Bytes> {
-        self.publications[range.clone()].iter().map(move |(prepared, _)| prepared.frame(format))
+        let publications = self.publications[range.clone()].iter();
+        publications.map(move |(prepared, _)| prepared.frame(form, shared))
     }
 
     /// Whether there is a publication that this session is not to get.
@@ -237,19 +258,20 @@ impl Batch {
 }
 
 impl Joined {
-    fn new(publications: &[(Arc<Prepared>, LetterNumber)], format: WireFormat) -> Self {
+    fn new(publications: &[(Arc<Prepared>, LetterNumber)], form: Form, shared: &Shared) -> Self {
         if let [(only, _)] = publications {
-            let bytes = only.frame(format).clone();
-            return Self { bounds: vec![0, bytes.len()], bytes };
+            let bytes = only.frame(form, shared).clone();
+            return Self { form, bounds: vec![0, bytes.len()], bytes };
         }
         let mut bounds = Vec::with_capacity(publications.len() + 1);
-        let len = publications.iter().map(|(prepared, _)| prepared.frame(format).len()).sum();
+        let frame_len = |prepared: &Prepared| prepared.frame(form, shared).len();
+        let len = publications.iter().map(|(prepared, _)| frame_len(prepared)).sum();
         let mut bytes = BytesMut::with_capacity(len);
         for (prepared, _) in publications {
             bounds.push(bytes.len());
-            bytes.extend_from_slice(prepared.frame(format));
+            bytes.extend_from_slice(prepared.frame(form, shared));
         }
         bounds.push(bytes.len());
-        Self { bytes: bytes.freeze(), bounds }
+        Self { form, bytes: bytes.freeze(), bounds }
     }
 }

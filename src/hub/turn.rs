@@ -57,8 +57,8 @@ impl Lane {
     fn flush(&mut self, slots: &[Slot], served: &mut [(usize, Pass)]) {
         for slot in slots {
             let pass = &mut served[slot.pass as usize].1;
-            let format = pass.snapshot[slot.member as usize].session.format;
-            pass.batch.join(format);
+            let form = pass.snapshot[slot.member as usize].session.form;
+            pass.batch.join(form, &self.shared);
         }
         let mut pieces: Vec<Piece<'_>> = Vec::new();
         for group in slots.chunk_by(|a, b| a.session == b.session) {

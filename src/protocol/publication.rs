@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::json;
 use crate::base::ids::{ChannelName, UserId};
 use crate::base::message::{Kind, Message};
-use crate::frame::{self, Opcode};
+use crate::frame::{self, Opcode, WindowBits};
 
 /// Whom a publication is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,5 +53,31 @@ impl WireFormat {
                 frame::encode(Opcode::Text, &json::encode_message(target, message))
             }
         }
+    }
+}
+
+/// The form in which a session gets publications: a wire format, deflated or not. Sessions of one
+/// form get the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Form {
+    /// The wire format.
+    pub format: WireFormat,
+    /// The window to deflate with, if permessage-deflate was agreed on (RFC 7692).
+    pub deflate: Option<WindowBits>,
+}
+
+impl Form {
+    /// How many there are besides the plain ones.
+    pub(crate) const DEFLATED_COUNT: usize = WireFormat::COUNT * WindowBits::ALL.len();
+
+    /// The wire format alone.
+    pub const fn plain(format: WireFormat) -> Self {
+        Self { format, deflate: None }
+    }
+
+    /// Its place among those that are deflated; `None` for a plain one.
+    pub(crate) fn deflated_index(self) -> Option<usize> {
+        let window = self.deflate?.index();
+        Some(window * WireFormat::COUNT + self.format as usize)
     }
 }

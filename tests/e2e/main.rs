@@ -6,13 +6,17 @@
 //! * `api`: the HTTP side.
 //! * `json`: the JSON session protocol.
 //! * `lifecycle`: start, signals, drain, exit codes.
+//! * `deflate`: permessage-deflate, frame by frame.
+//! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
 //! * `embed`: the library inside somebody else's server.
 
 mod api;
+mod deflate;
 mod embed;
 mod fanout;
 mod identity;
 mod json;
 mod lifecycle;
+mod peers;
 mod slow;
 mod support;

@@ -4,7 +4,7 @@
 
 use super::super::tally::UpgradeRefused;
 use super::{Kind, Metric, Samples, Source};
-use crate::base::counters::{Count, Counters, LaneCounters, PASS_US_BOUNDS};
+use crate::base::counters::{Count, Counters, DeflateCounters, LaneCounters, PASS_US_BOUNDS};
 use crate::base::disconnect::Reason;
 
 pub(super) const METRICS: &[Metric] = &[
@@ -148,6 +148,54 @@ pub(super) const METRICS: &[Metric] = &[
         read: |from, to| to.one(hub(from).bytes_received.get()),
     },
     Metric {
+        name: "fanfare_deflate_messages_total",
+        help: "Publications deflated, once for every wire format and window needed.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).deflate.messages.get()),
+    },
+    Metric {
+        name: "fanfare_deflate_input_bytes_total",
+        help: "Bytes of those publications before, with their framing.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).deflate.input_bytes.get()),
+    },
+    Metric {
+        name: "fanfare_deflate_output_bytes_total",
+        help: "Bytes of those publications after; one that gets no shorter stays as it is.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).deflate.output_bytes.get()),
+    },
+    Metric {
+        name: "fanfare_deflate_seconds_total",
+        help: "Time that deflating took.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(seconds(&hub(from).deflate)),
+    },
+    Metric {
+        name: "fanfare_inflate_messages_total",
+        help: "Compressed messages from peers.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).inflate.messages.get()),
+    },
+    Metric {
+        name: "fanfare_inflate_input_bytes_total",
+        help: "Bytes of those messages as they came.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).inflate.input_bytes.get()),
+    },
+    Metric {
+        name: "fanfare_inflate_output_bytes_total",
+        help: "Bytes of those messages inflated; none of one that was refused.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).inflate.output_bytes.get()),
+    },
+    Metric {
+        name: "fanfare_inflate_seconds_total",
+        help: "Time that inflating took.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(seconds(&hub(from).inflate)),
+    },
+    Metric {
         name: "fanfare_upgrades_refused_total",
         help: "WebSocket upgrades refused, by reason.",
         kind: Kind::Counter,
@@ -219,6 +267,10 @@ pub(super) const METRICS: &[Metric] = &[
 
 fn hub<'a>(from: &Source<'a>) -> &'a Counters {
     from.state.hub.counters()
+}
+
+fn seconds(counters: &DeflateCounters) -> f64 {
+    counters.ns.get() as f64 / 1e9
 }
 
 fn by_lane(from: &Source<'_>, to: &mut Samples<'_>, pick: fn(&LaneCounters) -> &Count) {

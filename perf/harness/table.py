@@ -43,8 +43,7 @@ def rows(figures, plans, absent):
         Row(f"CPU a delivery, {title['burst']}, to the coalescing loop", burst, 1.05),
         stream(figures, title["stream"]),
         Row(f"CPU a delivery, {title['mixed']}, to the bare loop", mixed, 1.25),
-        Row("JSON of 1 KiB with permessage-deflate, to the same without, own CPU", None, 1.2,
-            note="the gateway does not offer permessage-deflate yet"),
+        deflate(figures, title["json"]),
         Row("CPU of accepting and upgrading a connection, to the floor's trivial handshake",
             accept, 1.6, note=each_of(figures, "connect_cpu_us", "µs")),
         Row(f"RSS of an idle connection, {title['idle']}", memory, 1.5, "KiB"),
@@ -75,6 +74,17 @@ def stream(figures, title):
         keeps_up = "keeps up" if drain < 500 else "**falls behind**"
         note = f"{keeps_up}: last subscriber after {last / 1e3:.0f} ms (median)"
     return Row(f"CPU a delivery, {title}, to the coalescing loop", ratio, 1.05, note=note)
+
+
+def deflate(figures, title):
+    what = f"own CPU (outside of the kernel), {title}, deflated, to the same plain"
+    if not figures.median("json-deflate", "fanfare", "deflating"):
+        return Row(what, None, 1.2, note="not measured, or permessage-deflate was not agreed on")
+    pair = ("json-deflate", "fanfare", "fanfare")
+    whole = figures.ratio(*pair, PER_DELIVERY, key_of_theirs="json")
+    own = figures.ratio(*pair, "user_us_per_delivery", key_of_theirs="json")
+    note = f"the kernel included: {whole:.2f} ×" if whole else ""
+    return Row(what, own, 1.2, note=note)
 
 
 def beside(figures, title):

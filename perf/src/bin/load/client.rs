@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
+use super::inflate::Inflater;
 use super::tracker::Tracker;
 use super::wire::{self, Event};
 
@@ -49,6 +50,8 @@ pub struct Client {
     pub state: State,
     pub role: Role,
     expected: Vec<Expected>,
+    /// Whether permessage-deflate was agreed on.
+    pub deflates: bool,
     /// Bytes of an incomplete frame.
     rest: Vec<u8>,
     /// What the socket did not take yet.
@@ -62,7 +65,7 @@ impl Client {
             .map(|&channel| Expected { channel, next: 0, is_open: false, gaps: Vec::new() })
             .collect();
         let (rest, unsent) = (Vec::new(), Vec::new());
-        Self { stream, state: State::Handshake, role, expected, rest, unsent }
+        Self { stream, state: State::Handshake, role, expected, deflates: false, rest, unsent }
     }
 
     /// Reads once. Says whether the handshake is over because of it.
@@ -70,6 +73,7 @@ impl Client {
         &mut self,
         buffer: &mut [u8],
         tracker: &mut Tracker,
+        inflater: &mut Inflater,
         now_ns: impl Fn() -> u64,
         faults: &mut Faults,
     ) -> io::Result<bool> {
@@ -96,6 +100,8 @@ impl Client {
                 let text = String::from_utf8_lossy(bytes).into_owned();
                 return Err(io::Error::other(format!("the server refused an upgrade: {text}")));
             }
+            let head = &bytes[..end];
+            self.deflates = head.windows(18).any(|part| part == b"permessage-deflate");
             bytes = &bytes[end + 4..];
             self.state = State::Open;
             opened = true;
@@ -106,7 +112,7 @@ impl Client {
             }
         }
         let now_ns = now_ns();
-        while let Some((event, length)) = wire::frame(bytes) {
+        while let Some((event, length)) = wire::frame(bytes, inflater) {
             bytes = &bytes[length..];
             match event {
                 Event::Message { channel, number } if self.role != Role::Publisher => {

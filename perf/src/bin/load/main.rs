@@ -4,6 +4,7 @@
 //! It is single-threaded on purpose: pinned to a core of its own it takes nothing from the server.
 
 mod client;
+mod inflate;
 mod options;
 mod process;
 mod scenario;

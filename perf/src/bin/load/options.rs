@@ -33,13 +33,17 @@ pub struct Options {
     pub small_rate: f64,
     /// Subscribers that come, all at once, while messages flow.
     pub joiners: usize,
+    /// Whether messages are JSON, and whether connections offer permessage-deflate.
+    pub json: bool,
+    pub deflate: bool,
     /// Handshakes under way at once.
     pub connecting: usize,
 }
 
 const USAGE: &str = "load --target IP:PORT --subscribe PATH --publish PATH --pids PID,PID \
     --subscribers N [--channels N] [--each N] [--window N | --rate R] [--seconds S] [--bytes N] \
-    [--stalled N] [--small N --small-rate R] [--joiners N] [--connecting N]";
+    [--stalled N] [--small N --small-rate R] [--joiners N] [--connecting N] \
+    [--json yes] [--deflate yes]";
 
 impl Options {
     /// From the arguments, without the program's name.
@@ -59,6 +63,8 @@ impl Options {
             small: 0,
             small_rate: 100.0,
             joiners: 0,
+            json: false,
+            deflate: false,
             connecting: 1,
         };
         while let Some(name) = args.next() {
@@ -102,6 +108,8 @@ impl Options {
             "--small" => self.small = number(name, &value)?,
             "--small-rate" => self.small_rate = number(name, &value)?,
             "--joiners" => self.joiners = number(name, &value)?,
+            "--json" => self.json = value == "yes",
+            "--deflate" => self.deflate = value == "yes",
             "--connecting" => self.connecting = number::<usize>(name, &value)?.max(1),
             _ => return Err(format!("{name} is not known\n{USAGE}")),
         }

@@ -10,6 +10,7 @@ use super::options::{Options, Pace};
 use super::process::Usage;
 use super::swarm::{Plan, Swarm};
 use super::tracker::{Times, Tracker};
+use super::wire::Filler;
 
 /// Traffic before anything is counted.
 const WARM: Duration = Duration::from_millis(500);
@@ -19,6 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the small channel's times are kept under; the others' are under 0.
 const SMALL: usize = 1;
+
+/// Without context, so that any message can be inflated by itself.
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+    client_no_context_takeover\r\n";
 
 struct Run<'a> {
     options: &'a Options,
@@ -43,19 +48,19 @@ pub fn run(options: &Options) -> io::Result<Value> {
     if options.small > 0 {
         tracker.set_group(options.channels as u16, SMALL);
     }
-    let filler = filler(options.bytes - super::wire::MARK_BYTES);
-    let swarm = Swarm::new(options.target, tracker, filler)?;
+    let filler = match options.json {
+        true => Filler::json(options.bytes),
+        false => Filler::text(options.bytes),
+    };
+    let mut swarm = Swarm::new(options.target, tracker, filler)?;
+    if options.deflate {
+        swarm.headers.push_str(OFFER);
+    }
     let traffic = Traffic { due_ns: 0, small_due_ns: 0, random: 0x9e37_79b9_7f4a_7c15 };
     let mut run = Run { options, swarm, publishers: Vec::new(), traffic };
     let report = run.all();
     run.swarm.end();
     report
-}
-
-/// Text that neither compresses to nothing nor looks like noise.
-fn filler(length: usize) -> Vec<u8> {
-    let words = "\"price\":17.25,\"symbol\":\"ACME\",\"volume\":420917,\"venue\":\"XETR\",";
-    words.bytes().cycle().take(length).map(|byte| if byte == b'"' { b'\'' } else { byte }).collect()
 }
 
 impl Run<'_> {
@@ -69,6 +74,7 @@ impl Run<'_> {
         let mut report = json!({
             "subscribers": options.subscribers,
             "connect_cpu_us": connected.cpu_us_since(&empty) / count as f64,
+            "deflating": self.swarm.deflating(),
             "rss_empty_kib": empty.rss_kib,
             "rss_connected_kib": settled.rss_kib,
             "rss_per_connection_kib":
@@ -202,7 +208,8 @@ impl Run<'_> {
             "deliveries_per_s": deliveries as f64 / elapsed,
             "cpu_us": cpu_us,
             "cpu_us_per_delivery": cpu_us / deliveries.max(1) as f64,
-            "user_share": after.user_share_since(&before),
+            "user_us_per_delivery":
+                cpu_us * after.user_share_since(&before) / deliveries.max(1) as f64,
             "server_busy": cpu_us / 1e6 / elapsed,
             "generator_busy": own / 1e6 / elapsed,
             "rss_after_kib": after.rss_kib,

@@ -14,8 +14,9 @@ use rustix::fd::OwnedFd;
 use socket2::{Domain, Socket, Type};
 
 use super::client::{Client, Faults, Role, State};
+use super::inflate::Inflater;
 use super::tracker::Tracker;
-use super::wire;
+use super::wire::{self, Filler};
 
 /// Events that are taken at once: at about 1.5 µs each, nothing urgent waits longer than 0.1 ms.
 const EVENTS_MAX: usize = 64;
@@ -48,13 +49,16 @@ pub struct Swarm {
     buffer: Vec<u8>,
     events: Vec<Event>,
     began: Instant,
-    filler: Vec<u8>,
+    filler: Filler,
+    inflater: Inflater,
+    /// More request headers.
+    pub headers: String,
     pub tracker: Tracker,
     pub faults: Faults,
 }
 
 impl Swarm {
-    pub fn new(target: SocketAddr, tracker: Tracker, filler: Vec<u8>) -> io::Result<Self> {
+    pub fn new(target: SocketAddr, tracker: Tracker, filler: Filler) -> io::Result<Self> {
         let all = epoll::create(CreateFlags::CLOEXEC)?;
         let urgent = epoll::create(CreateFlags::CLOEXEC)?;
         // Wakes the wait; what is ready in it is asked for after every round anyway.
@@ -69,6 +73,8 @@ impl Swarm {
             events: Vec::with_capacity(EVENTS_MAX),
             began: Instant::now(),
             filler,
+            inflater: Inflater::new(),
+            headers: String::new(),
             tracker,
             faults: Faults::default(),
         })
@@ -98,9 +104,9 @@ impl Swarm {
         socket.set_nonblocking(true)?;
         let mut client = Client::new(TcpStream::from(socket), plan.role, &plan.channels);
         let request = format!(
-            "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {} HTTP/1.1\r\nHost: {}\r\n{}Upgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-            plan.path, self.target
+            plan.path, self.target, self.headers
         );
         client.send(request.as_bytes())?;
         let epoll = if plan.urgent { &self.urgent } else { &self.all };
@@ -117,7 +123,7 @@ impl Swarm {
 
     /// Publishes on a connection, in one write.
     pub fn publish(&mut self, publisher: usize, messages: &[(u16, u64)]) -> io::Result<()> {
-        let mut bytes = Vec::with_capacity(messages.len() * (self.filler.len() + 32));
+        let mut bytes = Vec::new();
         for &(channel, due_ns) in messages {
             let number = self.tracker.send(channel, due_ns);
             wire::put_message(&mut bytes, channel, number, &self.filler);
@@ -173,7 +179,8 @@ impl Swarm {
         }
         let was = client.state;
         let now_ns = || began.elapsed().as_nanos() as u64;
-        let opened = client.read(&mut self.buffer, &mut self.tracker, now_ns, &mut self.faults)?;
+        let (tracker, inflater) = (&mut self.tracker, &mut self.inflater);
+        let opened = client.read(&mut self.buffer, tracker, inflater, now_ns, &mut self.faults)?;
         if opened || (was == State::Handshake && client.state == State::Closed) {
             self.handshaking -= 1;
         }
@@ -181,6 +188,11 @@ impl Swarm {
             epoll::delete(epoll, &client.stream)?;
         }
         Ok(())
+    }
+
+    /// Connections that agreed on permessage-deflate.
+    pub fn deflating(&self) -> usize {
+        self.clients.iter().filter(|client| client.deflates).count()
     }
 
     /// Messages that never came to those who should have them.

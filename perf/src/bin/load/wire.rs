@@ -3,6 +3,8 @@
 //! The mark is `@`, four hex digits of the channel and eight of the message's number in it. It is
 //! looked for near the beginning of a payload, so a server may wrap the message in an envelope.
 
+use super::inflate::Inflater;
+
 /// How far into a payload the mark is looked for.
 const LOOK_BYTES: usize = 256;
 
@@ -24,7 +26,7 @@ pub enum Event {
 
 /// The first frame, and its length; `None` if it is not there as a whole.
 #[inline]
-pub fn frame(bytes: &[u8]) -> Option<(Event, usize)> {
+pub fn frame(bytes: &[u8], inflater: &mut Inflater) -> Option<(Event, usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     let (head, length): (usize, usize) = match second & 0x7f {
         126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
@@ -35,6 +37,9 @@ pub fn frame(bytes: &[u8]) -> Option<(Event, usize)> {
         length => (2, usize::from(length)),
     };
     let payload = bytes.get(head..head.checked_add(length)?)?;
+    // The first reserved bit: the message is compressed.
+    let payload =
+        if first & 0x40 != 0 { inflater.inflate(payload).unwrap_or(&[]) } else { payload };
     let event = match first & 0x0f {
         0x8 => Event::Close,
         0x9 => Event::Ping,
@@ -58,8 +63,8 @@ fn mark(payload: &[u8]) -> Option<(u16, u32)> {
 
 /// Appends a text message as a client sends it. The mask is zero: it costs the server what any
 /// other costs, and the generator nothing.
-pub fn put_message(out: &mut Vec<u8>, channel: u16, number: u32, filler: &[u8]) {
-    let length = MARK_BYTES + filler.len();
+pub fn put_message(out: &mut Vec<u8>, channel: u16, number: u32, filler: &Filler) {
+    let length = MARK_BYTES + filler.before.len() + filler.after.len();
     out.push(0x81);
     match length {
         0..126 => out.push(0x80 | length as u8),
@@ -73,8 +78,53 @@ pub fn put_message(out: &mut Vec<u8>, channel: u16, number: u32, filler: &[u8]) 
         }
     }
     out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&filler.before);
     out.extend_from_slice(format!("@{channel:04x}{number:08x}").as_bytes());
-    out.extend_from_slice(filler);
+    out.extend_from_slice(&filler.after);
+}
+
+/// What a message holds beside its mark.
+#[derive(Clone, Debug, Default)]
+pub struct Filler {
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Filler {
+    /// Text for messages of so many bytes, without anything that JSON would escape.
+    pub fn text(bytes: usize) -> Self {
+        let words = "price 17.25, symbol ACME, volume 420917, venue XETR; ";
+        let after = words.bytes().cycle().take(bytes.saturating_sub(MARK_BYTES)).collect();
+        Self { before: Vec::new(), after }
+    }
+
+    /// JSON: quotes with figures that differ, which deflate to about half.
+    pub fn json(bytes: usize) -> Self {
+        let before = br#"{"id":""#.to_vec();
+        let mut after = br#"","quotes":["#.to_vec();
+        let mut seed = 0x2545_f491_u32;
+        loop {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (high, low) = (seed >> 16, seed & 0xffff);
+            let quote = format!(
+                r#"{{"symbol":"S{:03}","price":{}.{:02},"volume":{low},"up":{}}},"#,
+                high % 997,
+                high % 311,
+                low % 100,
+                low % 2 == 0
+            );
+            if before.len() + MARK_BYTES + after.len() + quote.len() + 2 > bytes {
+                break;
+            }
+            after.extend_from_slice(quote.as_bytes());
+        }
+        after.pop();
+        after.extend_from_slice(b"]}");
+        // White space is allowed behind it.
+        let length = bytes.saturating_sub(before.len() + MARK_BYTES).max(after.len());
+        after.resize(length, b' ');
+        Self { before, after }
+    }
 }
 
 /// An empty pong.
@@ -86,11 +136,11 @@ mod tests {
 
     #[test]
     fn a_message_comes_back_as_it_went() {
-        for filler in [0, 112, 113, 70_000] {
+        for (length, filler) in [13, 125, 126, 70_000].map(|bytes| (bytes, Filler::text(bytes))) {
             let mut sent = Vec::new();
-            put_message(&mut sent, 7, 0x1234_5678, &vec![b'x'; filler]);
+            put_message(&mut sent, 7, 0x1234_5678, &filler);
             // A server's frame has no mask.
-            let head = match filler + MARK_BYTES {
+            let head = match length {
                 0..126 => 2,
                 126..0x1_0000 => 4,
                 _ => 10,
@@ -98,11 +148,22 @@ mod tests {
             let mut frame_bytes = sent[..head].to_vec();
             frame_bytes[1] &= 0x7f;
             frame_bytes.extend_from_slice(&sent[head + 4..]);
-            let got = frame(&frame_bytes);
+            let got = frame(&frame_bytes, &mut Inflater::new());
             let message = Event::Message { channel: 7, number: 0x1234_5678 };
             assert_eq!(got, Some((message, frame_bytes.len())));
-            assert_eq!(frame(&frame_bytes[..frame_bytes.len() - 1]), None);
+            let cut = &frame_bytes[..frame_bytes.len() - 1];
+            assert_eq!(frame(cut, &mut Inflater::new()), None);
         }
+    }
+
+    #[test]
+    fn json_is_json_of_its_length() {
+        let mut sent = Vec::new();
+        put_message(&mut sent, 1, 2, &Filler::json(1_024));
+        assert_eq!(sent.len(), 8 + 1_024);
+        let value: serde_json::Value = serde_json::from_slice(&sent[8..]).unwrap();
+        assert_eq!(value["id"], "@000100000002");
+        assert_eq!(mark(&sent[8..]), Some((1, 2)));
     }
 
     #[test]

@@ -46,7 +46,7 @@ def bars(title, unit, entries):
 
 def lines(title, x_name, unit, series):
     """Curves over a logarithmic x: {name: [(x, y), ...]}; Fanfare's is the first."""
-    width, height, left, right, top, bottom = 720, 340, 70, 150, 50, 60
+    width, height, left, right, top, bottom = 720, 340, 70, 150, 60, 60
     points = [point for line in series.values() for point in line]
     least, most = min(x for x, _ in points), max(x for x, _ in points)
     high = max(y for _, y in points) * 1.1
@@ -85,7 +85,7 @@ def lines(title, x_name, unit, series):
         parts.append(f'<line class="{kind} line" x1="{x}" x2="{x + 24}" y1="{mark - 4}" '
                      f'y2="{mark - 4}"{dash}/>')
         parts.append(f'<text x="{x + 30}" y="{mark}">{escape(name)}</text>')
-    parts.append(f'<text class="quiet" x="{width - right + 10}" y="{height - bottom + 20}">'
+    parts.append(f'<text class="quiet" x="{width - right + 30}" y="{height - bottom + 20}">'
                  f'{escape(x_name)}</text>')
-    parts.append(f'<text class="quiet" x="16" y="{top - 4}">{escape(unit)}</text>')
+    parts.append(f'<text class="quiet" x="16" y="{top - 8}">{escape(unit)}</text>')
     return svg(width, height, title, parts)

@@ -50,6 +50,8 @@ def machine_text(run):
         f"Machine: {machine['cpu']}, {machine['cores']} cores of {kind}, {machine['memory_gib']} GiB, "
         f"Linux {machine['kernel']}, {machine['rustc']}; load average before: "
         f"{run['load_before']:.2f}.\n"
+        + ("\n**The short mode: smaller sizes than the limits are meant for; the verdicts are a "
+           "hint.**\n" if run["short"] else "")
         + ("\n**Others were at work on this machine (see the load average): the figures are "
            "noisy.**\n" if run["load_before"] > 0.3 else "")
     )

@@ -23,7 +23,7 @@ class Row:
     def shown(self, value):
         if value is None:
             return "–"
-        return f"{value:.2f} {self.unit}" if self.unit == "×" else f"{value:.2f} {self.unit}"
+        return f"{value:.3f} {self.unit}"
 
 
 def rows(figures, plans, absent):
@@ -83,7 +83,7 @@ def deflate(figures, title):
     pair = ("json-deflate", "fanfare", "fanfare")
     whole = figures.ratio(*pair, PER_DELIVERY, key_of_theirs="json")
     own = figures.ratio(*pair, "user_us_per_delivery", key_of_theirs="json")
-    note = f"the kernel included: {whole:.2f} ×" if whole else ""
+    note = f"the kernel included: {whole:.3f} ×" if whole else ""
     return Row(what, own, 1.2, note=note)
 
 

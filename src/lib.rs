@@ -97,6 +97,8 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(feature = "gateway")]

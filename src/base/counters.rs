@@ -154,6 +154,8 @@ pub struct Counters {
     pub messages_received: Count,
     /// Bytes from peers.
     pub bytes_received: Count,
+    /// Commands of peers that were answered with an error; their sessions went on.
+    pub commands_refused: Count,
     /// Publications deflated: each once for every wire format and window that was needed.
     pub deflate: DeflateCounters,
     /// Messages from peers inflated.
@@ -179,6 +181,7 @@ impl Counters {
             snapshots_rebuilt: Count::default(),
             messages_received: Count::default(),
             bytes_received: Count::default(),
+            commands_refused: Count::default(),
             deflate: DeflateCounters::default(),
             inflate: DeflateCounters::default(),
             disconnects: Default::default(),

@@ -166,6 +166,7 @@ fn http(raw: &RawHttp) -> HttpLimits {
         batch_items_max: raw.batch_items_max.unwrap_or(default.batch_items_max),
         connections_max: raw.connections_max.unwrap_or(default.connections_max),
         send_buffer_bytes: raw.send_buffer_bytes.unwrap_or(default.send_buffer_bytes),
+        tcp_user_timeout_ms: raw.tcp_user_timeout_ms.unwrap_or(default.tcp_user_timeout_ms),
     }
 }
 

@@ -262,6 +262,9 @@ pub(crate) const KEYS: &[Key] = &[
         "Connections at once; never more than the process may open files."),
     number("http.send_buffer_bytes", (1 << 12, GIB), |s| int(s.http.send_buffer_bytes),
         "Bytes that the kernel keeps for one connection that does not read (SO_SNDBUF)."),
+    number("http.tcp_user_timeout_ms", (1_000, HOUR_MS), |s| int(s.http.tcp_user_timeout_ms),
+        "How long the kernel lets sent bytes go without an acknowledgement before it ends the \
+         connection (TCP_USER_TIMEOUT)."),
 
     number("drain.timeout_ms", (0, HOUR_MS), |s| int(s.drain_timeout_ms),
         "How long a graceful end may take before what is left is cut off."),

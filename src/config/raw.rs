@@ -114,6 +114,7 @@ pub(crate) struct RawHttp {
     pub(crate) batch_items_max: Option<usize>,
     pub(crate) connections_max: Option<usize>,
     pub(crate) send_buffer_bytes: Option<usize>,
+    pub(crate) tcp_user_timeout_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -271,6 +271,7 @@ fn reply(hub: &Hub, session: &Arc<Session>, id: Option<&Id>, reply: Reply<'_>) {
 }
 
 fn fail(hub: &Hub, session: &Arc<Session>, error: &CommandError) -> Flow {
+    hub.counters().commands_refused.add(1);
     hub.control(session, frame::encode(Opcode::Text, &json::encode_error(error)));
     Flow::Next
 }

@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::discard::discard;
 use super::dispatch::{Dialect, Flow};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
@@ -41,7 +42,7 @@ pub(super) const REPLIES_MAX: u16 = 64;
 const CONTROL_WINDOW_MS: u64 = 10_000;
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+    pub(super) static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
 }
 
 /// A connection: its session, and what its peer is in the middle of saying. Ends the session when
@@ -129,7 +130,7 @@ impl Connection {
                     }
                     Step::Discard => {
                         self.held = Vec::new();
-                        poll_fn(|cx| self.poll_discard(cx)).await;
+                        Box::pin(discard(&self.session)).await;
                         return;
                     }
                     Step::End => return,
@@ -160,37 +161,19 @@ impl Connection {
         })
     }
 
-    /// Reads and forgets until the peer ends, or the sweep ends it.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.session.reader.register(cx.waker());
-        if self.session.outbox.state() == State::Closed {
-            return Poll::Ready(());
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let Some(socket) = self.session.socket() else { return Poll::Ready(()) };
-            loop {
-                match socket.poll_read(cx, scratch) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        })
-    }
-
     /// Decodes and dispatches what came in.
     fn take(&mut self, mut input: &mut [u8]) -> Step {
         let now_ms = self.hub.now_ms();
         self.session.times.heard(now_ms);
         self.hub.counters().bytes_received.add(input.len() as u64);
-        let mut had_event = false;
+        let mut had_message = false;
         loop {
             let (event, rest) = match self.decoder.decode(input) {
                 Ok(Decoded { event, rest }) => (event, rest),
                 Err(violation) => return self.violated(&violation),
             };
             let Some(event) = event else { break };
-            had_event = true;
+            had_message |= matches!(event, Event::Message { .. });
             let step = match event {
                 Event::Message { kind, payload, compressed } => {
                     self.message(kind, payload, compressed)
@@ -230,7 +213,7 @@ impl Connection {
             }
             input = rest;
         }
-        self.note_started_frame(now_ms, had_event);
+        self.note_started_frame(now_ms, had_message);
         Step::Read
     }
 
@@ -259,11 +242,12 @@ impl Connection {
         message
     }
 
-    /// For the sweep: since when a frame has been coming in without an end.
-    fn note_started_frame(&mut self, now_ms: u64, had_event: bool) {
+    /// For the sweep: since when a frame or a message has been coming in without an end. A ping between
+    /// two fragments does not start the time over.
+    fn note_started_frame(&mut self, now_ms: u64, had_message: bool) {
         match self.decoder.is_idle() {
             true => self.session.times.frame_done(),
-            false => self.session.times.frame_open(now_ms, had_event),
+            false => self.session.times.frame_open(now_ms, had_message),
         }
     }
 
@@ -332,8 +316,22 @@ impl Connection {
 }
 
 impl Drop for Connection {
+    /// A panic in the middle of it ends this session alone, with 1011; somebody still has to read
+    /// until the peer has taken that.
     fn drop(&mut self) {
-        self.hub.end(&self.session);
+        let runtime = tokio::runtime::Handle::try_current();
+        match runtime {
+            Ok(runtime) if std::thread::panicking() => {
+                let (hub, session) = (self.hub.clone(), self.session.clone());
+                session.close_unheard();
+                hub.close(session.clone(), Disconnect::new(Reason::InternalError));
+                runtime.spawn(async move {
+                    discard(&session).await;
+                    hub.end(&session);
+                });
+            }
+            _ => self.hub.end(&self.session),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::strict::StrictStream;
 use crate::outbox::Socket;
 
 /// Takes the socket out of hyper, and the bytes that came in the same packet as the handshake.
@@ -20,6 +21,12 @@ pub(super) fn from_upgraded(upgraded: Upgraded, send_buffer: Option<usize>) -> (
     };
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => return (tcp(parts.io.into_inner(), send_buffer), parts.read_buf),
+        Err(upgraded) => upgraded,
+    };
+    let upgraded = match upgraded.downcast::<TokioIo<StrictStream>>() {
+        Ok(parts) => {
+            return (tcp(parts.io.into_inner().into_inner(), send_buffer), parts.read_buf);
+        }
         Err(upgraded) => upgraded,
     };
     let upgraded = match upgraded.downcast::<TokioIo<UnixStream>>() {

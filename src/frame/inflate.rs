@@ -99,11 +99,12 @@ pub fn inflate(
     payload: &[u8],
     message_bytes_max: usize,
 ) -> Result<Vec<u8>, InflateError> {
-    let message = SCRATCH.with_borrow_mut(|scratch| {
-        let scratch = scratch.get_or_insert_with(|| {
-            Box::new(Scratch { state: Inflate::new(false, WINDOW_BITS), chunk: [0; CHUNK_BYTES] })
-        });
-        scratch.inflate(payload, message_bytes_max)
+    let message = SCRATCH.with_borrow_mut(|slot| {
+        // Taken out while it works, it does not outlive a panic.
+        let mut scratch = slot.take().unwrap_or_else(Scratch::new);
+        let message = scratch.inflate(payload, message_bytes_max);
+        *slot = Some(scratch);
+        message
     })?;
     match kind {
         DataKind::Text if std::str::from_utf8(&message).is_err() => Err(InflateError::NotUtf8),
@@ -112,6 +113,10 @@ pub fn inflate(
 }
 
 impl Scratch {
+    fn new() -> Box<Self> {
+        Box::new(Self { state: Inflate::new(false, WINDOW_BITS), chunk: [0; CHUNK_BYTES] })
+    }
+
     fn inflate(&mut self, payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, InflateError> {
         let mut message = Vec::new();
         self.state.reset(false);

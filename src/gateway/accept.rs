@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use super::connection::{self, Phase};
+use super::descriptors;
 use crate::http::State;
 
 /// Connections that the kernel holds until they are accepted; it cuts this to `somaxconn`, which
@@ -26,9 +27,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How often a failure to accept is logged at most.
 const LOG_EACH: Duration = Duration::from_secs(1);
 
-/// Refused connections that wait for the peer to take the answer, at once. Beyond it they are just
-/// closed, which may take the answer away from the peer.
-const REFUSED_MAX: usize = 64;
+/// Refused connections that wait for the peer to take the answer, at once: a part of the reserve of
+/// descriptors. Beyond it they are just closed, which may take the answer away from the peer.
+const REFUSED_MAX: usize = 16;
 
 /// How long a refused connection waits for its peer.
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,11 +38,13 @@ const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: appli
     Retry-After: 1\r\nConnection: close\r\nContent-Length: 74\r\n\r\n\
     {\"error\":\"there are as many connections as there may be; try again later\"}";
 
-/// Listens on an address.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on an address. What is accepted inherits the timeout (Linux: `inet_csk_clone_lock`
+/// copies it), which costs no call per connection.
+pub(super) fn listen(address: SocketAddr, user_timeout: Duration) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Or a restart would wait until the old connections' ports are forgotten.
     socket.set_reuse_address(true)?;
+    socket.set_tcp_user_timeout(Some(user_timeout))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -57,6 +60,7 @@ pub(super) async fn accept_until(
 ) {
     let mut shutdown = pin!(shutdown);
     let refused = Arc::new(Semaphore::new(REFUSED_MAX));
+    let connections_max = connections_max(state);
     let mut logged: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -65,7 +69,7 @@ pub(super) async fn accept_until(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) if has_room(state) => {
+            Ok((stream, peer)) if connections(state) < connections_max => {
                 state.tally().connections_accepted.add(1);
                 let serving = connection::Serving::new(state.clone());
                 tokio::spawn(connection::serve(serving, stream, peer, phases.clone()));
@@ -91,11 +95,19 @@ pub(super) async fn accept_until(
     }
 }
 
+/// As many as are configured, or as there are file descriptors for.
+fn connections_max(state: &State) -> i64 {
+    let configured = state.limits().connections_max as u64;
+    let most = descriptors::connections_max().map_or(configured, |room| room.min(configured));
+    if most < configured {
+        tracing::info!(connections_max = most, "open files bound the connections (ulimit -n)");
+    }
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
 /// Sessions and HTTP connections together: both have a socket.
-fn has_room(state: &State) -> bool {
-    let sessions = state.hub().counters().sessions.get();
-    let connections = sessions + state.tally().connections.get();
-    connections < state.limits().connections_max as i64
+fn connections(state: &State) -> i64 {
+    state.hub().counters().sessions.get() + state.tally().connections.get()
 }
 
 /// The connection was gone before it was accepted: nothing is wrong here.
@@ -131,5 +143,16 @@ mod tests {
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{}", body.len());
         assert!(serde_json::from_str::<serde_json::Value>(body).unwrap()["error"].is_string());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_is_accepted_inherits_the_timeout() {
+        let timeout = Duration::from_millis(12_345);
+        let listener = listen("127.0.0.1:0".parse().unwrap(), timeout).unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let inherited = socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap();
+        assert_eq!(inherited, Some(timeout));
     }
 }

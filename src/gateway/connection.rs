@@ -2,42 +2,33 @@
 //!
 //! | bound | on |
 //! |---|---|
-//! | `handshake_timeout_ms` | the first request's head, from being accepted |
-//! | [`QUIET_MAX`] | the time without a new request afterwards: idle, sending a body or a head, taking an answer |
+//! | `handshake_timeout_ms` | a request's head, from its first byte; the first one from being accepted |
+//! | [`QUIET_MAX`] | the time without a new request otherwise: idle, sending a body, taking an answer |
 //! | `header_bytes_max`, `headers_max` | a head; beyond it the answer is 431 |
 //!
 //! hyper's own timeout for heads is not used: it would run while a connection is idle as well, and
 //! five seconds are too short for a backend that keeps its connections.
-//!
-//! # State
-//! When the latest request came, beside the connection and its deadline.
-//!
-//! # Who may touch what
-//! The connection's one task: its service writes the time, its deadline reads it.
-//!
-//! # Orderings
-//! | location | writer | reader | order | pairs with |
-//! |---|---|---|---|---|
-//! | `latest_ms` | the task | the task | Relaxed | nothing: atomic only because the task may move between threads |
-//!
-//! # Races considered
-//! None: one task.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
-use crate::http::{self, State};
+use crate::connection::{Requests, StrictStream};
+use crate::http::{self, HeadRefused, State};
 
 /// How long a connection may be without a new request once it had one, whatever it does meanwhile.
 /// Longer than the 60 s after which load balancers close an idle connection by themselves: so it is
@@ -76,6 +67,17 @@ impl Drop for Serving {
     }
 }
 
+/// What happens to a connection.
+enum Event {
+    Ended(hyper::Result<()>),
+    /// There is another phase.
+    Phase,
+    /// The gateway is gone.
+    Cut,
+    /// A head or the next request did not come in time.
+    Late,
+}
+
 /// Serves a connection. A panic while it does ends this connection and nothing else: it is a task
 /// of its own.
 pub(super) async fn serve(
@@ -85,50 +87,115 @@ pub(super) async fn serve(
     mut phases: watch::Receiver<Phase>,
 ) {
     let state = &serving.state;
-    let began = Instant::now();
-    let first = began + Duration::from_millis(state.limits().handshake_timeout_ms);
-    // In milliseconds from `began` and one more; 0 before the first request.
-    let latest_ms = AtomicU64::new(0);
-    let service = service_fn(|request| {
-        latest_ms.store(began.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
-        let state = state.clone();
-        async move { Ok::<_, Infallible>(http::handle(state, request, peer).await) }
-    });
     // Cannot fail on a socket that is open; on one that is not, the first read says so.
     let _ = stream.set_nodelay(true);
+    let (stream, requests) = StrictStream::new(stream);
+    let refused_upgrade = Mutex::new(None);
+    let service = service_fn(|request| {
+        let may_be_served = requests.next_may_be_served();
+        let upgrade = request.extensions().get::<OnUpgrade>().cloned();
+        let (state, requests, refused_upgrade) = (state.clone(), &requests, &refused_upgrade);
+        async move {
+            let answer = match may_be_served {
+                true => http::handle(state, request, peer).await,
+                false => http::refuse_ambiguous(&state),
+            };
+            if http::is_last(&answer) {
+                requests.refuse();
+                *refused_upgrade.lock() = upgrade;
+            }
+            Ok::<_, Infallible>(answer)
+        }
+    });
     let connection = builder(state).serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection.with_upgrades());
-    let mut deadline = pin!(tokio::time::sleep_until(first));
+    let handshake = Duration::from_millis(state.limits().handshake_timeout_ms);
+    let due = || due(&requests, handshake);
+    let mut deadline = pin!(tokio::time::sleep_until(due()));
     loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%peer, "connection ended: {error}");
-                }
-                return;
+        let event = next_event(connection.as_mut(), &mut phases, deadline.as_mut(), due).await;
+        match event {
+            Event::Ended(ended) => {
+                note_end(state, ended, peer);
+                let refused = refused_upgrade.lock().take();
+                return end_refused(refused).await;
             }
-            changed = phases.changed() => {
-                let phase = changed.map_or(Phase::Cut, |()| *phases.borrow_and_update());
-                match phase {
-                    Phase::Serve => {}
-                    Phase::Finish => connection.as_mut().graceful_shutdown(),
-                    Phase::Cut => return,
+            Event::Cut => return,
+            Event::Phase => match *phases.borrow_and_update() {
+                Phase::Serve => {}
+                Phase::Finish => connection.as_mut().graceful_shutdown(),
+                Phase::Cut => return,
+            },
+            Event::Late => {
+                if due() <= Instant::now() {
+                    return note_late(state, &requests, peer);
                 }
-            }
-            () = deadline.as_mut() => {
-                let next = match latest_ms.load(Ordering::Relaxed) {
-                    0 => first,
-                    ms => began + Duration::from_millis(ms) + QUIET_MAX,
-                };
-                if next <= Instant::now() {
-                    tracing::debug!(%peer, "connection ended: no request in time");
-                    return;
-                }
-                deadline.as_mut().reset(next);
+                deadline.as_mut().reset(due());
             }
         }
     }
+}
+
+async fn next_event(
+    mut connection: Pin<&mut impl Future<Output = hyper::Result<()>>>,
+    phases: &mut watch::Receiver<Phase>,
+    mut deadline: Pin<&mut Sleep>,
+    due: impl Fn() -> Instant,
+) -> Event {
+    let mut changed = pin!(phases.changed());
+    poll_fn(|cx| {
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Event::Ended(ended));
+        }
+        if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
+            return Poll::Ready(changed.map_or(Event::Cut, |()| Event::Phase));
+        }
+        // Only a head that has begun makes it earlier.
+        let due = due();
+        if due < deadline.deadline() {
+            deadline.as_mut().reset(due);
+        }
+        deadline.as_mut().poll(cx).map(|()| Event::Late)
+    })
+    .await
+}
+
+/// hyper hands over the connection of an upgrade that was refused like that of one that was accepted,
+/// and does not end it.
+async fn end_refused(upgrade: Option<OnUpgrade>) {
+    let Some(upgrade) = upgrade else { return };
+    if let Ok(upgraded) = upgrade.await
+        && let Ok(mut parts) = upgraded.downcast::<TokioIo<StrictStream>>()
+    {
+        // Flushed before it was handed over. If it is broken there is nothing to end.
+        let _ = parts.io.inner_mut().shutdown().await;
+    }
+}
+
+/// When the peer has to have sent what it is to send next.
+fn due(requests: &Requests, handshake: Duration) -> Instant {
+    match (requests.head_since(), requests.latest()) {
+        (_, None) => requests.began() + handshake,
+        (Some(head), Some(_)) => head + handshake,
+        (None, Some(latest)) => latest + QUIET_MAX,
+    }
+}
+
+fn note_end(state: &State, ended: hyper::Result<()>, peer: SocketAddr) {
+    let Err(error) = ended else { return };
+    if error.is_parse_too_large() {
+        state.tally().heads_refused(HeadRefused::TooBig).add(1);
+    } else if error.is_parse() {
+        state.tally().heads_refused(HeadRefused::Malformed).add(1);
+    }
+    tracing::debug!(%peer, "connection ended: {error}");
+}
+
+fn note_late(state: &State, requests: &Requests, peer: SocketAddr) {
+    if requests.latest().is_none() || requests.head_since().is_some() {
+        state.tally().heads_refused(HeadRefused::Timeout).add(1);
+    }
+    tracing::debug!(%peer, "connection ended: no request in time");
 }
 
 fn builder(state: &State) -> http1::Builder {

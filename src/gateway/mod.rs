@@ -12,6 +12,7 @@
 
 mod accept;
 mod connection;
+mod descriptors;
 mod signals;
 
 use std::future::Future;
@@ -84,7 +85,8 @@ impl Gateway {
             None => Arc::new(AllowAnyone),
         };
         let listen = |error| StartError::Listen { address: settings.listen, error };
-        let listener = accept::listen(settings.listen).map_err(listen)?;
+        let user_timeout = Duration::from_millis(settings.http.tcp_user_timeout_ms);
+        let listener = accept::listen(settings.listen, user_timeout).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let hub = Hub::builder().limits(settings.hub).build();
         let options = StateOptions {

@@ -13,6 +13,11 @@ use crate::auth::origin::{host_is_loopback, origin_allowed};
 /// Refuses pages of other sites, and where only loopback names count those that came by another
 /// (DNS rebinding).
 pub(super) fn check_origin(state: &State, headers: &HeaderMap) -> Result<(), Refusal> {
+    // RFC 9112 section 3.2 wants 400 for none and for several, whoever asks.
+    if headers.get_all(HOST).iter().count() != 1 {
+        let text = "a request needs exactly one Host (RFC 9112 3.2)";
+        return Err(Refusal::bad_request(text));
+    }
     let host = single(headers, HOST.as_str());
     if state.options.loopback_only && !host.is_some_and(host_is_loopback) {
         let text = "without keys this gateway answers only to localhost, 127.0.0.1 and [::1] by \
@@ -155,8 +160,8 @@ mod tests {
         for bad in ["rebound.example", "192.168.0.1", ""] {
             assert_eq!(refused(&state, "/", &[("host", bad)]), 403, "{bad}");
         }
-        assert_eq!(refused(&state, "/", &[]), 403);
-        assert_eq!(refused(&state, "/", &[("host", "localhost"), ("host", "localhost")]), 403);
+        assert_eq!(refused(&state, "/", &[]), 400);
+        assert_eq!(refused(&state, "/", &[("host", "localhost"), ("host", "localhost")]), 400);
     }
 
     #[tokio::test]

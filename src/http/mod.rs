@@ -33,12 +33,15 @@ mod websocket;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::Request;
+use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
+
+use answer::Refusal;
 
 pub use answer::Answer;
 pub use state::{State, StateOptions};
-pub use tally::Tally;
+pub use tally::{HeadRefused, Tally};
 
 use router::{Find, Route};
 
@@ -48,14 +51,42 @@ use router::{Find, Route};
 /// nothing, and afterwards it does not wait.
 pub async fn handle(state: Arc<State>, request: Request<Incoming>, peer: SocketAddr) -> Answer {
     let route = router::find(request.method(), request.uri().path());
-    let answer = match &route {
+    let wants_upgrade = asks_for_websocket(request.headers());
+    let mut answer = match &route {
         Find::Route(route) => serve(&state, *route, request, peer).await,
+        Find::WrongMethod { route: Route::WebSocket, allow } => {
+            websocket::wrong_method(&state, allow, peer)
+        }
         Find::WrongMethod { allow, .. } => answer::wrong_method(allow),
         Find::Nothing => answer::nothing(),
     };
+    // What comes behind an upgrade that was not accepted may be frames: never read it as a request.
+    if wants_upgrade && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     state.tally().answered(&route, answer.status());
     tracing::debug!(route = route.name(), status = answer.status().as_u16(), %peer, "answered");
     answer
+}
+
+/// The answer to a request that two parsers could read differently; the connection ends with it.
+pub fn refuse_ambiguous(state: &State) -> Answer {
+    state.tally().heads_refused(HeadRefused::Malformed).add(1);
+    let text = "the request can be read in more than one way: every line must end with CR LF, and \
+                there may be one Content-Length or a Transfer-Encoding, not both (RFC 9112 2.2, 6.3)";
+    Refusal::bad_request(text).closing().answer()
+}
+
+/// Whether an answer ends its connection.
+pub fn is_last(answer: &Answer) -> bool {
+    answer.headers().get(CONNECTION).is_some_and(|value| value == "close")
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers.get_all(UPGRADE).iter().any(|value| {
+        let mut names = value.as_bytes().split(|&byte| byte == b',');
+        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    })
 }
 
 async fn serve(

@@ -24,6 +24,33 @@ pub struct Tally {
     pub accept_errors: Count,
     answers: [[Count; CLASSES]; ROUTES],
     upgrades_refused: [Count; UpgradeRefused::ALL.len()],
+    heads_refused: [Count; HeadRefused::ALL.len()],
+}
+
+/// Why a request was not even read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum HeadRefused {
+    /// Not HTTP, or to be read in more than one way.
+    Malformed,
+    /// Too many bytes or headers.
+    TooBig,
+    /// It did not come in whole in time.
+    Timeout,
+}
+
+impl HeadRefused {
+    pub(super) const ALL: [HeadRefused; 3] =
+        [HeadRefused::Malformed, HeadRefused::TooBig, HeadRefused::Timeout];
+
+    /// Its name in metrics.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            HeadRefused::Malformed => "malformed",
+            HeadRefused::TooBig => "too_big",
+            HeadRefused::Timeout => "timeout",
+        }
+    }
 }
 
 /// Why a WebSocket was refused.
@@ -86,6 +113,11 @@ impl Tally {
     pub(super) fn upgrades_refused(&self, why: UpgradeRefused) -> &Count {
         &self.upgrades_refused[why as usize]
     }
+
+    /// Heads refused for a reason.
+    pub fn heads_refused(&self, why: HeadRefused) -> &Count {
+        &self.heads_refused[why as usize]
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +142,9 @@ mod tests {
     #[test]
     fn all_lists_every_refusal_in_order() {
         for (at, why) in UpgradeRefused::ALL.into_iter().enumerate() {
+            assert_eq!(why as usize, at);
+        }
+        for (at, why) in HeadRefused::ALL.into_iter().enumerate() {
             assert_eq!(why as usize, at);
         }
     }

@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use http::header::ALLOW;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 
@@ -19,6 +20,7 @@ use crate::auth::token::{self, Place};
 use crate::base::access::{Grant, Refusal as TokenRefusal};
 use crate::base::ids::ChannelName;
 use crate::connection::{self, Accept};
+use crate::frame::HandshakeError;
 use crate::protocol::WireFormat;
 
 /// The channel of a peer that names none.
@@ -54,6 +56,15 @@ pub(super) fn upgrade(state: &State, request: Request<Incoming>, peer: SocketAdd
     }
 }
 
+/// A request for a WebSocket that is not a GET: a handshake that is not one.
+pub(super) fn wrong_method(state: &State, allow: &'static str, peer: SocketAddr) -> Answer {
+    let text = HandshakeError::Method.to_string();
+    note(state, UpgradeRefused::Handshake, &text, peer);
+    let mut answer = Refusal::bad_request(text).closing().answer();
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    answer
+}
+
 fn note(state: &State, why: UpgradeRefused, text: &str, peer: SocketAddr) {
     state.tally().upgrades_refused(why).add(1);
     tracing::debug!(reason = why.name(), %peer, "WebSocket refused: {text}");
@@ -61,7 +72,10 @@ fn note(state: &State, why: UpgradeRefused, text: &str, peer: SocketAddr) {
 
 /// Whether the request may, before it is known to be a proper handshake. The cheap checks first.
 fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefused, Refusal)> {
-    guard::check_origin(state, request.headers()).map_err(|no| (UpgradeRefused::Origin, no))?;
+    guard::check_origin(state, request.headers()).map_err(|no| match no.status {
+        StatusCode::FORBIDDEN => (UpgradeRefused::Origin, no),
+        _ => (UpgradeRefused::Handshake, no),
+    })?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wanted = wanted(request, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;

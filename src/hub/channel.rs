@@ -23,6 +23,9 @@
 //! - *A letter for a channel that is being removed*: posts through the directory happen under its
 //!   shard's read lock, the removal under its write lock and only if the mailbox is drained. A
 //!   leave posted by handle to a removed channel is never taken; nobody is in it.
+//! - *A channel that goes and comes back at once*: it does not go while a lane has anything of it,
+//!   see [`Channel::is_at_rest`]. So a publication or a reply of the old one never comes after one
+//!   of the new.
 //! - *A drainer that never gets out because others keep posting*: after [`LETTERS_PER_DRAIN`] the
 //!   duty goes to a lane, which drains as much per turn.
 
@@ -117,6 +120,7 @@ impl Channel {
         for _ in 0..LETTERS_PER_DRAIN {
             if state.roster.count() == 0
                 && self.mailbox.is_drained(&duty)
+                && self.is_at_rest(&mut state, shared)
                 && shared.directory.remove_drained(self, &duty)
             {
                 // Nobody can post to it any more. The sessions that left must not be kept alive by
@@ -133,6 +137,27 @@ impl Channel {
         drop(state);
         let home = self.name.as_str().len() % shared.lanes.len();
         shared.lanes[home].post(Item::Drain(self.clone(), duty));
+    }
+
+    /// Whether no lane has anything of it any more. If one has, the next tick asks again: a channel
+    /// that came back under the same name meanwhile would be served beside what is left of this one,
+    /// and in no order with it.
+    ///
+    /// Every item and work of a lane holds a reference. Besides them there are the caller's, the
+    /// directory's, and the list's of channels to tidy; whoever else holds one for a moment only
+    /// makes it wait for the tick.
+    fn is_at_rest(self: &Arc<Self>, state: &mut State, shared: &Shared) -> bool {
+        if Arc::strong_count(self) <= 2 + usize::from(state.is_stale) {
+            return true;
+        }
+        self.tidy_later(state, shared);
+        false
+    }
+
+    fn tidy_later(self: &Arc<Self>, state: &mut State, shared: &Shared) {
+        if !std::mem::replace(&mut state.is_stale, true) {
+            shared.stale.push(self.clone());
+        }
     }
 
     fn handle(self: &Arc<Self>, letter: Letter, state: &mut State, shared: &Shared) {
@@ -159,9 +184,7 @@ impl Channel {
                 let Membership { session, reply } = *membership;
                 state.roster.leave(usize::from(session.lane), session.id, state.number);
                 self.count(state, shared, -1);
-                if !std::mem::replace(&mut state.is_stale, true) {
-                    shared.stale.push(self.clone());
-                }
+                self.tidy_later(state, shared);
                 self.reply(session, reply, true, shared);
             }
             Letter::Tidy => {

@@ -169,8 +169,10 @@ impl Delivery {
         self.settle_control(session, frame, offered);
     }
 
-    /// A reply that ends a membership: behind the data queued before it.
-    pub(crate) fn last_reply(&mut self, session: &Arc<Session>, frame: Bytes) {
+    /// A reply that begins or ends a membership: behind the data queued before it. One that begins
+    /// could not go ahead either: whoever leaves and comes back while behind would get it before the
+    /// end of the first membership.
+    pub(crate) fn membership_reply(&mut self, session: &Arc<Session>, frame: Bytes) {
         let now_ms = self.shared.clock.now_ms();
         let offered = session.outbox.offer_behind(frame.clone(), &self.bounds, now_ms);
         self.settle_control(session, frame, offered);

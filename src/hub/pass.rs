@@ -79,11 +79,8 @@ impl Work {
             }
             match item {
                 WorkItem::Publication(prepared, number) => batch.push(prepared, number),
-                WorkItem::Reply { session, frame, is_last } => {
-                    match is_last {
-                        true => delivery.last_reply(&session, frame),
-                        false => delivery.control(&session, frame),
-                    }
+                WorkItem::Reply { session, frame, .. } => {
+                    delivery.membership_reply(&session, frame);
                     *budget -= 1;
                 }
             }

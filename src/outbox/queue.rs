@@ -14,6 +14,9 @@ use crate::base::limits::SlowConsumerPolicy;
 /// does not read, whatever it sends.
 pub(crate) const CONTROL_BYTES_MAX: usize = 64 << 10;
 
+/// The first byte of a pong in one frame (RFC 6455 section 5.2).
+const PONG: u8 = 0x8A;
+
 /// What data may wait, and what happens to data that does not fit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -85,8 +88,15 @@ impl Queue {
         }
     }
 
-    /// Adds a control frame: a pong, a ping or a reply.
+    /// Adds a control frame: a pong, a ping or a reply. At most one pong waits: only the latest ping
+    /// needs an answer (RFC 6455 section 5.5.3).
     pub(crate) fn push_control(&mut self, bytes: Bytes) -> Pushed {
+        if is_pong(&bytes)
+            && let Some(at) = self.control.iter().position(is_pong)
+            && let Some(older) = self.control.remove(at)
+        {
+            self.control_bytes -= older.len();
+        }
         if self.control_bytes + bytes.len() > CONTROL_BYTES_MAX {
             return Pushed::Overflow;
         }
@@ -179,6 +189,10 @@ impl Queue {
     }
 }
 
+fn is_pong(frame: &Bytes) -> bool {
+    frame.first() == Some(&PONG)
+}
+
 #[cfg(all(test, not(fanfare_loom)))]
 mod tests {
     use super::*;
@@ -190,6 +204,23 @@ mod tests {
 
     fn frame(number: u8, len: usize) -> Bytes {
         Bytes::from(vec![number; len])
+    }
+
+    #[test]
+    fn one_pong_waits_and_it_is_the_latest() {
+        let mut queue = Queue::default();
+        for frame in ["\u{1}a reply", "\u{1}another"] {
+            let _ = queue.push_control(Bytes::from(frame));
+        }
+        for number in 0..100 {
+            let pong = Bytes::from(vec![PONG, 1, number]);
+            assert_eq!(queue.push_control(pong), Pushed::Queued);
+        }
+        let mut batch = VecDeque::new();
+        queue.take(&mut batch, usize::MAX);
+        assert_eq!(batch.len(), 3);
+        assert_eq!(batch[2][..], [PONG, 1, 99]);
+        assert_eq!(queue.control_bytes, 0);
     }
 
     #[derive(Clone, Debug)]

@@ -9,8 +9,7 @@ Each case has a connection of its own to a plain session on a channel of its own
 alone is: so it gets back what it sends, which is the echo that the suite expects. Limits are raised
 where a case sends more than a gateway should take from anybody.
 
-It passes if every case is OK or INFORMATIONAL, in what was said and in how it was closed, except for
-those in OWN_ERRORS, which fail inside the suite before a byte is compared.
+It passes if every case is OK or INFORMATIONAL, in what was said and in how it was closed.
 """
 
 import argparse
@@ -32,14 +31,26 @@ VARIABLES = {
     "FANFARE_HUB_OUTBOX_BYTES_MAX": str(64 << 20),
     "FANFARE_HUB_OUTBOX_AGE_MAX_MS": "60000",
     "FANFARE_HUB_FRAME_TIMEOUT_MS": "60000",
-    # So that everything which can be compressed is.
+    # So that everything is compressed which gets shorter by it.
     "FANFARE_DEFLATE_MIN_BYTES": "0",
 }
 
-# What the suite's own code raises: it hashes a text where Python 3 wants bytes, in the cases with a
-# text that is larger than the file it is taken from.
-OWN_ERROR = "Strings must be encoded before hashing"
-OWN_ERRORS_MAX = 16
+# A message that the suite has got hold of without inflating reaches its sections 12 and 13 as a
+# text, which they cannot hash. But a server may send any message as it is, and does where deflate
+# does not make it shorter.
+def take_plain_messages():
+    def taking(on_message):
+        def take(self, message, binary):
+            if isinstance(message, str):
+                message = message.encode("latin-1" if binary else "utf-8")
+            on_message(self, message, binary)
+
+        return take
+
+    for case, of in CASES.items():
+        if number(case)[0] in (12, 13):
+            of.onMessage = taking(of.onMessage)
+
 
 GOOD = {"OK", "INFORMATIONAL"}
 
@@ -96,23 +107,15 @@ def chosen(patterns):
 def report(results):
     """Prints what came out; returns whether it is good."""
     sections = collections.defaultdict(collections.Counter)
-    bad, own_errors = [], []
+    bad = []
     for result in sorted(results, key=lambda result: number(result.case_id)):
         said, closed = result.behavior.value, result.behavior_close.value
         section = number(result.case_id)[0]
-        if OWN_ERROR in result.result and section in (12, 13):
-            own_errors.append(result.case_id)
-            sections[section]["own error of the suite"] += 1
-            continue
         sections[section][said if closed == "OK" else f"{said}, closed {closed}"] += 1
         if said not in GOOD or closed not in GOOD:
             bad.append(f"{result.case_id}: {said}: {result.result} / {closed}: {result.result_close}")
     for section, counts in sorted(sections.items()):
         print(f"section {section:2}: {', '.join(f'{n} {what}' for what, n in sorted(counts.items()))}")
-    if own_errors:
-        print(f"own errors of the suite: {' '.join(own_errors)}")
-    if len(own_errors) > OWN_ERRORS_MAX:
-        bad.append(f"more than {OWN_ERRORS_MAX} own errors of the suite")
     print("\n".join(bad) or f"{len(results)} cases, none bad")
     return not bad
 
@@ -128,6 +131,7 @@ def main():
     parser.add_argument("cases", nargs="*", default=["*"], help="ids or patterns with *")
     parser.add_argument("-p", "--parallel", type=int, default=4, help="cases at once")
     arguments = parser.parse_args()
+    take_plain_messages()
     gateway, address = start(arguments.program)
     try:
         results = asyncio.run(run(address, chosen(arguments.cases), arguments.parallel))

@@ -35,7 +35,19 @@ pub struct Gateway {
 impl Gateway {
     /// Starts it on a free port with these flags and variables.
     pub async fn start(flags: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fanfare"))
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_fanfare")), flags, variables).await
+    }
+
+    /// The same with at most so many open files.
+    #[allow(dead_code)]
+    pub async fn start_with_files(files: u32, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("/usr/bin/prlimit");
+        command.args([&format!("--nofile={files}"), env!("CARGO_BIN_EXE_fanfare")]);
+        Self::launch(command, &[], variables).await
+    }
+
+    async fn launch(mut command: Command, flags: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(flags)
             .env_clear()

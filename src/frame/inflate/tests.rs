@@ -117,6 +117,28 @@ fn nothing_of_one_message_is_left_for_the_next() {
     }
 }
 
+/// The story: noise does not get shorter. Where the output was given only as much room as would be
+/// worth it, the compressor was left with bytes nobody took, each reset lost their place in its
+/// buffer, and after some hundred messages it panicked and took a lane along.
+#[test]
+fn noise_again_and_again_leaves_a_compressor_as_it_was() {
+    let mut state = 1u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    for (bits, level) in [(WindowBits::Fifteen, 1), (WindowBits::Nine, 1), (WindowBits::Twelve, 6)]
+    {
+        for _ in 0..3_000 {
+            let message: Vec<u8> = std::iter::repeat_with(&mut noise).take(256).collect();
+            assert_eq!(encode_deflated(Opcode::Binary, &message, bits, level), None);
+        }
+        let message = b"and then something that does".repeat(20);
+        let frame = encode_deflated(Opcode::Binary, &message, bits, level).unwrap();
+        assert_eq!(binary(payload_of(&frame)), Ok(message));
+    }
+}
+
 /// A client's frames of one compressed message, cut into fragments.
 fn fragments(payload: &[u8], cuts: &[usize]) -> Vec<u8> {
     let mut bounds: Vec<usize> = cuts.iter().map(|cut| cut % (payload.len() + 1)).collect();

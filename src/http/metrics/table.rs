@@ -2,7 +2,7 @@
 //!
 //! Counters end in `_total`; units are base units and stand in the name.
 
-use super::super::tally::UpgradeRefused;
+use super::super::tally::{HeadRefused, UpgradeRefused};
 use super::{Kind, Metric, Samples, Source};
 use crate::base::counters::{Count, Counters, DeflateCounters, LaneCounters, PASS_US_BOUNDS};
 use crate::base::disconnect::Reason;
@@ -148,6 +148,12 @@ pub(super) const METRICS: &[Metric] = &[
         read: |from, to| to.one(hub(from).bytes_received.get()),
     },
     Metric {
+        name: "fanfare_commands_refused_total",
+        help: "Commands of peers that were answered with an error.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).commands_refused.get()),
+    },
+    Metric {
         name: "fanfare_deflate_messages_total",
         help: "Publications deflated, once for every wire format and window needed.",
         kind: Kind::Counter,
@@ -202,6 +208,16 @@ pub(super) const METRICS: &[Metric] = &[
         read: |from, to| {
             for why in UpgradeRefused::ALL {
                 to.with("reason", why.name(), from.state.tally().upgrades_refused(why).get());
+            }
+        },
+    },
+    Metric {
+        name: "fanfare_http_heads_refused_total",
+        help: "Requests refused before they were read as such, by reason.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            for why in HeadRefused::ALL {
+                to.with("reason", why.name(), from.state.tally().heads_refused(why).get());
             }
         },
     },

@@ -1,0 +1,309 @@
+//! The one door to the internals, open under `--cfg fuzzing` only: for the targets in `fuzz/`, which
+//! are a crate of their own. Nothing here is part of the library, and no build of it has it.
+//!
+//! Each item is a thin shell around the internal it is named after; see there for what it does.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::net::UnixStream;
+
+use crate::base::ids::{ChannelName, SessionId};
+use crate::base::limits::SlowConsumerPolicy;
+use crate::hub::session::Session;
+use crate::hub::{Hub, SessionOptions};
+use crate::outbox::queue::{self, Pushed};
+use crate::outbox::state::{self, Closing, Next, Offered, State};
+
+/// Most bytes of control frames that wait for one session.
+pub const CONTROL_BYTES_MAX: usize = queue::CONTROL_BYTES_MAX;
+
+/// What data may wait, and what happens to data that does not fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds(queue::Bounds);
+
+impl Bounds {
+    /// From its parts.
+    pub fn new(bytes_max: usize, frames_max: usize, policy: SlowConsumerPolicy) -> Self {
+        Self(queue::Bounds { bytes_max, frames_max, policy })
+    }
+}
+
+/// What became of one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It waits.
+    Queued,
+    /// It was dropped by policy.
+    Dropped,
+    /// The session has to end.
+    Overflow,
+}
+
+impl From<Pushed> for Verdict {
+    fn from(pushed: Pushed) -> Self {
+        match pushed {
+            Pushed::Queued => Self::Queued,
+            Pushed::Dropped => Self::Dropped,
+            Pushed::Overflow => Self::Overflow,
+        }
+    }
+}
+
+/// `outbox::queue::Queue`.
+#[derive(Debug, Default)]
+pub struct Queue(queue::Queue);
+
+impl Queue {
+    /// As the queue's.
+    pub fn set_remainder(&mut self, bytes: Bytes, now_ms: u64) {
+        self.0.set_remainder(bytes, now_ms);
+    }
+
+    /// As the queue's.
+    pub fn push_data(&mut self, bytes: Bytes, bounds: &Bounds, now_ms: u64) -> Verdict {
+        self.0.push_data(bytes, &bounds.0, now_ms).into()
+    }
+
+    /// As the queue's.
+    pub fn push_control(&mut self, bytes: Bytes) -> Verdict {
+        self.0.push_control(bytes).into()
+    }
+
+    /// As the queue's.
+    pub fn push_behind(&mut self, bytes: Bytes, bounds: &Bounds, now_ms: u64) -> Verdict {
+        self.0.push_behind(bytes, &bounds.0, now_ms).into()
+    }
+
+    /// As the queue's.
+    pub fn push_close(&mut self, close: Bytes, discard: bool) -> usize {
+        self.0.push_close(close, discard)
+    }
+
+    /// As the queue's.
+    pub fn take(&mut self, batch: &mut VecDeque<Bytes>, bytes_max: usize) {
+        self.0.take(batch, bytes_max);
+    }
+
+    /// As the queue's.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// As the queue's.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    /// As the queue's.
+    pub fn frames(&self) -> usize {
+        self.0.frames()
+    }
+
+    /// As the queue's.
+    pub fn oldest_ms(&self) -> Option<u64> {
+        self.0.oldest_ms()
+    }
+}
+
+/// `outbox::state::State`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutboxState {
+    /// The lane writes.
+    Idle,
+    /// The writer writes.
+    Parked,
+    /// The close frame is last.
+    Closing,
+    /// It is over.
+    Closed,
+}
+
+/// `outbox::state::Offered`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Taken, except so many; whether the session has to end.
+    Taken {
+        /// Frames dropped by policy.
+        dropped: usize,
+        /// Whether the session has to end.
+        overflow: bool,
+    },
+    /// Write directly.
+    Idle,
+    /// It is over.
+    Closed,
+}
+
+impl From<Offered> for Answer {
+    fn from(offered: Offered) -> Self {
+        match offered {
+            Offered::Taken { dropped, overflow } => Self::Taken { dropped, overflow },
+            Offered::Idle => Self::Idle,
+            Offered::Closed => Self::Closed,
+        }
+    }
+}
+
+/// `outbox::state::Next`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriterNext {
+    /// Write the batch.
+    Write,
+    /// The writer ends, the lane writes.
+    Idle,
+    /// The close frame was the last.
+    CloseWritten,
+    /// It is over.
+    Closed,
+}
+
+/// `outbox::state::Closing`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseBegun {
+    /// Write the close directly.
+    Write(Bytes),
+    /// The writer will; so many data frames made way.
+    Queued(usize),
+    /// It had begun before.
+    Already,
+}
+
+/// `outbox::state::Outbox`.
+#[derive(Debug)]
+pub struct Outbox(state::Outbox);
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self(state::Outbox::new())
+    }
+}
+
+impl Outbox {
+    /// As the outbox's.
+    pub fn state(&self) -> OutboxState {
+        match self.0.state() {
+            State::Idle => OutboxState::Idle,
+            State::Parked => OutboxState::Parked,
+            State::Closing => OutboxState::Closing,
+            State::Closed => OutboxState::Closed,
+        }
+    }
+
+    /// As the outbox's.
+    pub fn open(&self) -> bool {
+        self.0.open()
+    }
+
+    /// As the outbox's.
+    pub fn park(
+        &self,
+        remainder: Option<Bytes>,
+        frames: impl Iterator<Item = Bytes>,
+        bounds: &Bounds,
+        now_ms: u64,
+    ) -> Answer {
+        self.0.park(remainder, frames, &bounds.0, now_ms).into()
+    }
+
+    /// As the outbox's.
+    pub fn offer(
+        &self,
+        frames: impl Iterator<Item = Bytes>,
+        bounds: &Bounds,
+        now_ms: u64,
+    ) -> Answer {
+        self.0.offer(frames, &bounds.0, now_ms).into()
+    }
+
+    /// As the outbox's.
+    pub fn offer_control(&self, frame: Bytes) -> Answer {
+        self.0.offer_control(frame).into()
+    }
+
+    /// As the outbox's.
+    pub fn offer_behind(&self, frame: Bytes, bounds: &Bounds, now_ms: u64) -> Answer {
+        self.0.offer_behind(frame, &bounds.0, now_ms).into()
+    }
+
+    /// As the outbox's.
+    pub fn begin_close(&self, close: Bytes, discard: bool) -> CloseBegun {
+        match self.0.begin_close(close, discard) {
+            Closing::Write(close) => CloseBegun::Write(close),
+            Closing::Queued { dropped } => CloseBegun::Queued(dropped),
+            Closing::Already => CloseBegun::Already,
+        }
+    }
+
+    /// As the outbox's.
+    pub fn park_close(&self, rest: Bytes) -> bool {
+        self.0.park_close(rest)
+    }
+
+    /// As the outbox's.
+    pub fn take(&self, batch: &mut VecDeque<Bytes>) -> WriterNext {
+        match self.0.take(batch) {
+            Next::Write => WriterNext::Write,
+            Next::Idle => WriterNext::Idle,
+            Next::CloseWritten => WriterNext::CloseWritten,
+            Next::Closed => WriterNext::Closed,
+        }
+    }
+
+    /// As the outbox's.
+    pub fn close(&self) -> bool {
+        self.0.close()
+    }
+
+    /// As the outbox's: bytes, frames, and when the oldest came.
+    pub fn lag(&self) -> Option<(usize, usize, Option<u64>)> {
+        self.0.lag().map(|lag| (lag.bytes, lag.frames, lag.oldest_ms))
+    }
+}
+
+/// A session of a hub without a connection: nobody reads from its socket. Ends with the value.
+#[derive(Debug)]
+pub struct Peer {
+    hub: Hub,
+    session: Arc<Session>,
+}
+
+impl Peer {
+    /// Opens a session without a socket; `None` if the hub takes no more.
+    pub fn open(hub: &Hub, options: SessionOptions) -> Option<Self> {
+        let session = hub.open(options).ok()?;
+        Some(Self { hub: hub.clone(), session })
+    }
+
+    /// Gives it its socket, once.
+    pub fn attach(&self, stream: UnixStream) {
+        self.hub.attach(&self.session, stream.into());
+    }
+
+    /// Its id.
+    pub fn id(&self) -> SessionId {
+        self.session.id
+    }
+
+    /// Subscribes it; `reply` comes before the first publication. Returns whether it was taken.
+    pub fn join(&self, channel: &ChannelName, reply: Bytes) -> bool {
+        self.hub.join(&self.session, channel, Some(reply)).is_ok()
+    }
+
+    /// Unsubscribes it; `reply` comes after the last publication. Returns whether it was in.
+    pub fn part(&self, channel: &ChannelName, reply: Bytes) -> bool {
+        self.hub.part(&self.session, channel, Some(reply))
+    }
+
+    /// Whether its session is neither closing nor closed.
+    pub fn is_open(&self) -> bool {
+        matches!(self.session.outbox.state(), State::Idle | State::Parked)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.hub.end(&self.session);
+    }
+}

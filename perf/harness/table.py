@@ -1,0 +1,110 @@
+"""The rows that Fanfare is held to."""
+
+from dataclasses import dataclass
+
+PER_DELIVERY = "cpu_us_per_delivery"
+
+
+@dataclass
+class Row:
+    """One figure and its limit; `value` is None where there is none, and `note` says why."""
+
+    what: str
+    value: float | None
+    limit: float
+    unit: str = "×"
+    note: str = ""
+
+    def verdict(self):
+        if self.value is None:
+            return "absent"
+        return "held" if self.value <= self.limit else "**missed**"
+
+    def shown(self, value):
+        if value is None:
+            return "–"
+        return f"{value:.3f} {self.unit}"
+
+
+def rows(figures, plans, absent):
+    """The table, from one run."""
+    title = {plan.key: plan.title for plan in plans}
+    lone = figures.ratio("lone", "fanfare", "floor", PER_DELIVERY)
+    many = figures.ratio("lone-many", "fanfare", "floor", PER_DELIVERY)
+    burst = figures.ratio("burst", "fanfare", "floor-coalesce", PER_DELIVERY)
+    mixed = figures.ratio("mixed", "fanfare", "floor", PER_DELIVERY)
+    accept = figures.ratio("idle", "fanfare", "floor", "connect_cpu_us")
+    memory = figures.median("idle", "fanfare", "rss_per_connection_kib")
+    lanes = {key: figures.ratio(key, "two lanes", "one lane", PER_DELIVERY)
+             for key in ("lanes-lone", "lanes-burst")}
+    table = [
+        Row(f"CPU a delivery, {title['lone']}, to the bare loop", lone, 1.06),
+        Row(f"CPU a delivery, {title['lone-many']}, to the bare loop", many, 1.06),
+        Row(f"CPU a delivery, {title['burst']}, to the coalescing loop", burst, 1.05),
+        stream(figures, title["stream"]),
+        Row(f"CPU a delivery, {title['mixed']}, to the bare loop", mixed, 1.25),
+        deflate(figures, title["json"]),
+        Row("CPU of accepting and upgrading a connection, to the floor's trivial handshake",
+            accept, 1.6, note=each_of(figures, "connect_cpu_us", "µs")),
+        Row(f"RSS of an idle connection, {title['idle']}", memory, 1.5, "KiB"),
+        beside(figures, title["beside"]),
+        Row(f"healthy subscribers' p99, a tenth stalled, to none; {title['stalled-none']}",
+            figures.ratio("stalled", "fanfare", "fanfare", "times_us", "each", "p99",
+                          key_of_theirs="stalled-none"), 1.2),
+    ]
+    for key, ratio in lanes.items():
+        table.append(Row(f"CPU a delivery, two lanes on two cores (one shared with the load), to "
+                         f"one lane on one: {title[key]}", ratio, 1.1))
+    table += gorilla(figures, absent)
+    return table
+
+
+def each_of(figures, path, unit):
+    ours, theirs = figures.median("idle", "fanfare", path), figures.median("idle", "floor", path)
+    return f"{ours:.1f} to {theirs:.1f} {unit}" if ours and theirs else ""
+
+
+def stream(figures, title):
+    ratio = figures.ratio("stream", "fanfare", "floor-coalesce", PER_DELIVERY)
+    last = figures.median("stream", "fanfare", "times_us", "last", "p50")
+    drain = figures.median("stream", "fanfare", "drain_ms")
+    note = ""
+    if last is not None:
+        # Whoever falls behind has everything left to send at the end.
+        keeps_up = "keeps up" if drain < 500 else "**falls behind**"
+        note = f"{keeps_up}: last subscriber after {last / 1e3:.0f} ms (median)"
+    return Row(f"CPU a delivery, {title}, to the coalescing loop", ratio, 1.05, note=note)
+
+
+def deflate(figures, title):
+    what = f"own CPU (outside of the kernel), {title}, deflated, to the same plain"
+    if not figures.median("json-deflate", "fanfare", "deflating"):
+        return Row(what, None, 1.2, note="not measured, or permessage-deflate was not agreed on")
+    pair = ("json-deflate", "fanfare", "fanfare")
+    whole = figures.ratio(*pair, PER_DELIVERY, key_of_theirs="json")
+    own = figures.ratio(*pair, "user_us_per_delivery", key_of_theirs="json")
+    note = f"the kernel included: {whole:.3f} ×" if whole else ""
+    return Row(what, own, 1.2, note=note)
+
+
+def beside(figures, title):
+    small = figures.median("beside", "fanfare", "small_times_us", "each", "p99")
+    big = figures.median("beside", "fanfare", "times_us", "pass", "p50")
+    note = ""
+    if small is not None:
+        note = f"p99 {small / 1e3:.1f} ms, a pass {big / 1e3:.1f} ms (median)"
+    ratio = small / big if small is not None and big else None
+    return Row(f"latency p99 of {title}, to the big channel's pass", ratio, 0.1, note=note)
+
+
+def gorilla(figures, absent):
+    """What this project began as."""
+    note = absent.get("gorilla", "")
+    kinds = [
+        ("CPU a delivery, one message at a time", "lone", PER_DELIVERY, 0.55),
+        ("CPU a delivery, 32 in flight", "burst", PER_DELIVERY, 0.1),
+        ("RSS of a connection", "idle", "rss_per_connection_kib", 0.1),
+    ]
+    return [Row(f"{what}, to the gorilla hub", figures.ratio(key, "fanfare", "gorilla", path),
+                limit, note=note)
+            for what, key, path, limit in kinds]

@@ -48,6 +48,7 @@
 //! |---|---|---|
 //! | 8 | `bin/fanfare.rs`, `cli` | arguments → command → exit code; the allocator |
 //! | 7 | `gateway` | build and run: listener, signals, drain |
+//! | 7 | `bench` | the load generator, for any WebSocket server |
 //! | 6 | `config` | what was typed → what is used; file < environment < flags |
 //! | 5 | `http` | router, API, metrics, health, the page |
 //! | 4 | [`connection`] | upgrade, reader, dispatch |
@@ -80,6 +81,10 @@
 //! * **A session exists before its socket does.** It is subscribed before the 101 is written, and
 //!   what it is to get queues up until the socket is handed over. That is what makes "subscribed
 //!   means subscribed" true for a plain WebSocket, which has no reply to wait for.
+//! * **A channel goes only when no lane has anything of it**, at the latest with the next tick. Otherwise
+//!   one that comes back at once would be served beside what is left of the old one.
+//! * **Deflated once per window size**, without context takeover in either direction: so the bytes can
+//!   be shared, and an idle connection keeps no window ([`frame`]).
 //! * **No state for the direct write.** Only the lane leaves the idle state, so it needs no exchange
 //!   to write in it: one load per member is all ([`outbox`]).
 //! * **A stream that is neither TCP nor a Unix socket** is written by a writer task only: it may
@@ -91,6 +96,8 @@
 #[cfg(feature = "gateway")]
 pub mod auth;
 pub mod base;
+#[cfg(feature = "gateway")]
+pub mod bench;
 #[cfg(feature = "gateway")]
 pub mod cli;
 #[cfg(feature = "gateway")]

@@ -41,6 +41,11 @@ impl OriginList {
         }
         Ok(list)
     }
+
+    /// Those listed by name, without `*`.
+    pub fn named(&self) -> Self {
+        Self { any: false, exact: self.exact.clone() }
+    }
 }
 
 /// An entry of an [`OriginList`] is not an origin.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 
+use super::bench_args::{self, BenchArgs};
 use super::exit;
 use crate::auth::keys::Algorithm;
 use crate::base::ids::UserId;
@@ -70,6 +71,9 @@ pub(crate) enum Command {
     /// Make a token for a session
     #[command(after_help = help(TOKEN_HELP))]
     Token(TokenArgs),
+    /// Put load on a WebSocket server and measure it
+    #[command(after_help = bench_args::HELP, arg_required_else_help = true)]
+    Bench(BenchArgs),
     /// Print every key of the configuration with its default, unit and meaning, as TOML
     #[command(after_help = exit::TABLE)]
     Config,

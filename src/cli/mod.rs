@@ -1,6 +1,8 @@
 //! Floor 8: arguments → command → exit code.
 
 mod args;
+mod bench;
+mod bench_args;
 mod check;
 mod exit;
 mod logging;
@@ -24,6 +26,7 @@ pub fn main() -> ExitCode {
         Command::Serve(settings) => serve::run(&settings.into()),
         Command::Check(settings) => check::run(&settings.into()),
         Command::Token(token) => token::run(token),
+        Command::Bench(bench) => bench::run(bench),
         Command::Config => print(&config::reference()),
     };
     match done {

@@ -24,19 +24,30 @@ pub(super) fn check_origin(state: &State, headers: &HeaderMap) -> Result<(), Ref
                     name; to be reached from elsewhere it needs keys for tokens and for the API";
         return Err(Refusal::new(StatusCode::FORBIDDEN, text));
     }
-    let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.as_bytes());
-    let origin = match (origins.next(), origins.next()) {
-        (first, None) => first,
-        // Two origins are none; see `origin_allowed`.
-        (Some(_), Some(_)) => Some(&b","[..]),
-        (None, Some(_)) => None,
-    };
-    if origin_allowed(origin, host, &state.options.origins) {
+    if origin_allowed(origin(headers), host, &state.options.origins) {
         return Ok(());
     }
     let text = "this gateway does not answer pages of other origins; if it is to answer this one, \
                 add it to the configured origins";
     Err(Refusal::new(StatusCode::FORBIDDEN, text))
+}
+
+/// Whether a token that the browser sent by itself counts. It does for pages of this gateway and of
+/// the origins listed by name; `*` lets any page in, but not in the name of its visitor.
+pub(super) fn trusts_cookies(state: &State, headers: &HeaderMap) -> bool {
+    let host = single(headers, HOST.as_str());
+    origin_allowed(origin(headers), host, &state.options.origins.named())
+}
+
+/// The origin of the page that asks; `None` if no browser does.
+fn origin(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.as_bytes());
+    match (origins.next(), origins.next()) {
+        (first, None) => first,
+        // Two origins are none; see `origin_allowed`.
+        (Some(_), Some(_)) => Some(&b","[..]),
+        (None, Some(_)) => None,
+    }
 }
 
 /// [`check_origin`], then a key of the API unless none is needed.

@@ -102,7 +102,10 @@ fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefu
 fn authorise<B>(state: &State, request: &Request<B>) -> Result<(Grant, Option<Place>), Refusal> {
     let cookie_name = &state.options.cookie_name;
     let found = token::find(request.headers(), request.uri().query(), cookie_name)
-        .map_err(|error| Refusal::challenge(Challenge::BadToken, error.to_string()))?;
+        .map_err(|error| Refusal::challenge(Challenge::BadToken, error.to_string()))?
+        .filter(|found| {
+            !found.place().rides_along() || guard::trusts_cookies(state, request.headers())
+        });
     let token = found.as_ref().map(|found| found.token());
     let grant = state.options.authoriser.authorise(token, SystemTime::now()).map_err(|error| {
         let challenge = match error {

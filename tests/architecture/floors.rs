@@ -19,6 +19,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("http", 5),
     ("config", 6),
     ("gateway", 7),
+    ("bench", 7),
     ("cli", 8),
     ("bin", 8),
     // The door for the fuzz targets: it may show anything, and nobody may use it.

@@ -238,3 +238,21 @@ async fn a_listed_origin_is_let_in() {
     gateway.try_connect("/ws", &headers).await.expect("a listed origin");
     assert!(gateway.try_connect("/ws", &[("origin", "https://app.example.org")]).await.is_err());
 }
+
+#[tokio::test]
+async fn any_page_may_connect_but_not_in_the_name_of_its_visitor() {
+    let variables = [
+        ("FANFARE_ORIGINS_ALLOW", "*"),
+        ("FANFARE_AUTH_SECRET", SECRET),
+        ("FANFARE_API_KEYS", API_KEY),
+    ];
+    let gateway = Gateway::start(&[], &variables).await;
+    let token = of_user("ann");
+    let cookie = format!("fanfare_token={token}");
+    let evil = ("origin", "https://evil.example");
+    let refused = gateway.try_connect("/ws", &[evil, ("cookie", &cookie)]).await;
+    assert_eq!(refused.err().expect("the cookie came by itself").status, 401);
+    gateway.try_connect(&format!("/ws?token={token}"), &[evil]).await.expect("its own token");
+    let own = format!("http://{}", gateway.addr);
+    gateway.try_connect("/ws", &[("origin", &own), ("cookie", &cookie)]).await.expect("our page");
+}

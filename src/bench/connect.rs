@@ -1,0 +1,188 @@
+//! From an address to an open WebSocket: the socket, and the client's half of the handshake
+//! (RFC 6455 section 4.1).
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest as _, Sha1};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::target::Target;
+
+/// RFC 6455 section 1.3.
+const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The longest head of an answer.
+pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// What the kernel keeps of a connection that is not going to be read, at least (Linux doubles it):
+/// little, so that the server notices in seconds and not in minutes.
+const STALLED_RECEIVE_BUFFER_BYTES: usize = 4_096;
+
+/// The handshakes of a run, all with one key: nobody between is to be fooled here.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    key: String,
+    accept: String,
+}
+
+impl Handshake {
+    pub(crate) fn new(random: [u8; 16]) -> Self {
+        let key = STANDARD.encode(random);
+        let accept =
+            STANDARD.encode(Sha1::new().chain_update(&key).chain_update(ACCEPT_GUID).finalize());
+        Self { key, accept }
+    }
+
+    pub(crate) fn request(&self, host: &str, path: &str, headers: &[(String, String)]) -> Vec<u8> {
+        let mut request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n",
+            self.key
+        );
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        request.into_bytes()
+    }
+
+    /// The length of the answer's head, once it is there.
+    ///
+    /// # Errors
+    /// Why this is not an open WebSocket.
+    pub(crate) fn answer(&self, bytes: &[u8]) -> Result<Option<usize>, String> {
+        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+            let is_long = bytes.len() >= HEAD_BYTES_MAX;
+            return if is_long { Err("the answer has no end".to_owned()) } else { Ok(None) };
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]);
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+        if status != "101" {
+            let status: String = status.chars().filter(char::is_ascii_digit).take(3).collect();
+            return Err(format!("the server answered {status}, not 101"));
+        }
+        let mut accepts = lines.filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("sec-websocket-accept").then(|| value.trim().to_owned())
+        });
+        match accepts.next() {
+            Some(accept) if accept == self.accept => Ok(Some(end + 4)),
+            _ => Err("the answer has the wrong Sec-WebSocket-Accept".to_owned()),
+        }
+    }
+}
+
+/// Starts a connection; whether it comes about is known when the socket is writable.
+pub(crate) fn start(
+    addr: SocketAddr,
+    source: Option<IpAddr>,
+    is_to_stall: bool,
+) -> io::Result<mio::net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if is_to_stall {
+        socket.set_recv_buffer_size(STALLED_RECEIVE_BUFFER_BYTES)?;
+    }
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    match socket.connect(&addr.into()) {
+        Err(error)
+            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+        {
+            Err(error)
+        }
+        _ => Ok(mio::net::TcpStream::from_std(socket.into())),
+    }
+}
+
+/// Connects, and waits for it.
+pub(crate) fn connect(addr: SocketAddr, timeout: Duration) -> io::Result<std::net::TcpStream> {
+    let stream = std::net::TcpStream::connect_timeout(&addr, timeout)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    Ok(stream)
+}
+
+/// Connects and shakes hands, and waits for it. Also returns what came behind the answer.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn open(
+    target: &Target,
+    handshake: &Handshake,
+    path: &str,
+    headers: &[(String, String)],
+    timeout: Duration,
+) -> Result<(std::net::TcpStream, Vec<u8>), String> {
+    let told = |error: io::Error| error_text(&error);
+    let mut stream = connect(target.addr, timeout).map_err(told)?;
+    stream.write_all(&handshake.request(&target.host, path, headers)).map_err(told)?;
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4_096];
+    loop {
+        let read = stream.read(&mut piece).map_err(told)?;
+        if read == 0 {
+            return Err("the server closed the connection in the handshake".to_owned());
+        }
+        bytes.extend_from_slice(&piece[..read]);
+        if let Some(end) = handshake.answer(&bytes)? {
+            return Ok((stream, bytes.split_off(end)));
+        }
+    }
+}
+
+/// What went wrong, and what helps where that is known.
+pub(crate) fn error_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            "no port is left for another connection; give more addresses with --sources 127.0.0.0/8"
+                .to_owned()
+        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "it took too long".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 6455 section 1.3.
+    fn handshake() -> Handshake {
+        Handshake::new(*b"the sample nonce")
+    }
+
+    #[test]
+    fn the_key_of_the_standard() {
+        let handshake = handshake();
+        assert_eq!(handshake.key, "dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(handshake.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let request = handshake.request("h:1", "/ws", &[("A".to_owned(), "b".to_owned())]);
+        let text = String::from_utf8(request).unwrap();
+        assert!(text.starts_with("GET /ws HTTP/1.1\r\nHost: h:1\r\n"));
+        assert!(text.ends_with("\r\nA: b\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn an_answer_is_judged_when_it_is_there() {
+        let good =
+            b"HTTP/1.1 101 X\r\nsec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nrest";
+        let handshake = handshake();
+        for cut in 0..good.len() - 4 {
+            assert_eq!(handshake.answer(&good[..cut]), Ok(None));
+        }
+        assert_eq!(handshake.answer(good), Ok(Some(good.len() - 4)));
+        let text = handshake.answer(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap_err();
+        assert!(text.contains("403"), "{text}");
+        assert!(handshake.answer(b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: x\r\n\r\n").is_err());
+        assert!(handshake.answer(&[b'x'; HEAD_BYTES_MAX]).is_err());
+    }
+}

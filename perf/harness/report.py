@@ -123,7 +123,7 @@ def curves(place, figures, plans):
         chosen = [plan for plan in plans if plan.curve == curve]
         series = {}
         for name, shown in titles.items():
-            line = [(plan.x, point(figures, plan, name)) for plan in chosen]
+            line = [(plan.x, point(figures, plan, plans, name)) for plan in chosen]
             line = [(x, y) for x, y in line if y is not None]
             if line:
                 series[shown] = line
@@ -134,16 +134,22 @@ def curves(place, figures, plans):
         yield image(place, f"curve-{curve}", title, plot.lines(title, x_name, "µs", series))
 
 
-def point(figures, plan, name):
+def point(figures, plan, plans, name):
     if plan.curve != "storm":
         return figures.median(plan.key, name, PER_DELIVERY)
-    # What is left once the deliveries of that time are paid for at the price of a lone message.
-    price = figures.median("lone", name, PER_DELIVERY)
+    # What is left once the deliveries of that time are paid for, at the price of a lone message to
+    # half as many subscribers: so many there were on average.
+    prices = [(abs(one.x - plan.x / 2), figures.median(one.key, name, PER_DELIVERY))
+              for one in plans if one.curve == "subscribers"]
+    prices = sorted(one for one in prices if one[1] is not None)
+    price = prices[0][1] if prices else figures.median("lone", name, PER_DELIVERY)
     cpu = figures.median(plan.key, name, "cpu_us")
     deliveries = figures.median(plan.key, name, "deliveries")
     if None in (price, cpu, deliveries):
         return None
-    return max(0.0, cpu - price * deliveries) / plan.x
+    joining = cpu - price * deliveries
+    # Nearly all of it was sending: the rest says nothing.
+    return joining / plan.x if joining > cpu / 4 else None
 
 
 def curve_table(x_name, chosen, series):

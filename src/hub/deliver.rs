@@ -189,13 +189,7 @@ impl Delivery {
     }
 
     fn write_control(&mut self, session: &Arc<Session>, frame: Bytes) {
-        let Some(socket) = session.socket() else { return };
-        let rest = match socket.try_write(&frame) {
-            Ok(written) if written == frame.len() => return,
-            Ok(written) => frame.slice(written..),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => frame,
-            Err(_) => return broken(session),
-        };
+        let Some(rest) = write_now(session, frame).filter(|rest| !rest.is_empty()) else { return };
         let now_ms = self.shared.clock.now_ms();
         let offered = session.outbox.park(Some(rest), std::iter::empty(), &self.bounds, now_ms);
         if matches!(offered, Offered::Taken { .. }) {
@@ -219,13 +213,10 @@ impl Delivery {
     }
 
     fn write_close(&mut self, session: &Arc<Session>, close: Bytes) {
-        let Some(socket) = session.socket() else { return };
-        let rest = match socket.try_write(&close) {
-            Ok(written) if written == close.len() => return session.close_written(),
-            Ok(written) => close.slice(written..),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => close,
-            Err(_) => return broken(session),
-        };
+        let Some(rest) = write_now(session, close) else { return };
+        if rest.is_empty() {
+            return session.close_written();
+        }
         if session.outbox.park_close(rest) {
             start_writer(session, &self.shared);
         }
@@ -256,6 +247,18 @@ fn frames<'a>(
     shared: &'a Shared,
 ) -> impl Iterator<Item = &'a Bytes> {
     pieces.iter().flat_map(|piece| piece.batch.frames(session.form, &piece.range, shared))
+}
+
+/// Writes what the socket takes of a frame; the rest comes back. `None` if the session is over.
+fn write_now(session: &Arc<Session>, frame: Bytes) -> Option<Bytes> {
+    match session.socket()?.try_write(&frame) {
+        Ok(written) => Some(frame.slice(written..)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(frame),
+        Err(_) => {
+            broken(session);
+            None
+        }
+    }
 }
 
 /// The socket does not take anything any more: the reader will see it too and take the session down.

@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 
 use crate::base::ids::{ChannelName, SessionId};
 use crate::base::limits::SlowConsumerPolicy;
+use crate::hub::letters::JoinReply;
 use crate::hub::session::Session;
 use crate::hub::{Hub, SessionOptions};
 use crate::outbox::queue::{self, Pushed};
@@ -288,7 +289,8 @@ impl Peer {
 
     /// Subscribes it; `reply` comes before the first publication. Returns whether it was taken.
     pub fn join(&self, channel: &ChannelName, reply: Bytes) -> bool {
-        self.hub.join(&self.session, channel, Some(reply)).is_ok()
+        let reply = JoinReply(Box::new(|_| Some(reply)));
+        self.hub.join(&self.session, channel, Some(reply), None).is_ok()
     }
 
     /// Unsubscribes it; `reply` comes after the last publication. Returns whether it was in.

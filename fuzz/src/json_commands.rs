@@ -37,7 +37,7 @@ fn accepted(text: &str, request: Request) {
     let fields = tree.as_object().expect("a command is an object");
     let field = |name: &str| fields.get(name).and_then(Value::as_str);
     if let Some(id) = &request.id {
-        let reply = line(&encode_reply(id, Reply::Pong));
+        let reply = line(&encode_reply(Some(id), Reply::Pong));
         assert_eq!(Some(&reply["id"]), fields.get("id"));
         let is_id = match &reply["id"] {
             Value::Number(number) => number.as_u64().is_some_and(|number| number < 1 << 53),

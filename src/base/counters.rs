@@ -140,6 +140,14 @@ pub struct Counters {
     pub publications: Count,
     /// Bytes of their messages.
     pub publication_bytes: Count,
+    /// Publications that did not go out because their idempotency key or version had.
+    pub publications_repeated: Count,
+    /// Bytes that the histories hold: messages and bookkeeping.
+    pub history_bytes: Gauge,
+    /// Sessions that came back and got everything they missed.
+    pub recovered: Count,
+    /// Sessions that came back and were told that something is missing.
+    pub unrecovered: Count,
     /// Publications refused because the hub was overloaded.
     pub publications_refused: Count,
     /// Bytes of publications accepted and not yet written by every lane.
@@ -174,6 +182,10 @@ impl Counters {
             subscriptions: Gauge::default(),
             publications: Count::default(),
             publication_bytes: Count::default(),
+            publications_repeated: Count::default(),
+            history_bytes: Gauge::default(),
+            recovered: Count::default(),
+            unrecovered: Count::default(),
             publications_refused: Count::default(),
             publication_bytes_pending: Gauge::default(),
             writers: Gauge::default(),

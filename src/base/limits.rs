@@ -16,6 +16,27 @@ pub enum SlowConsumerPolicy {
     DropNewest,
 }
 
+impl SlowConsumerPolicy {
+    /// All of them, as they are written in a configuration.
+    pub const NAMES: &'static [&'static str] = &["disconnect", "drop_newest"];
+
+    /// As it is written in a configuration.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Disconnect, Self::DropNewest].into_iter().find(|policy| policy.name() == name)
+    }
+}
+
+/// The longest idempotency key, conflation key and version epoch that an API takes, in bytes.
+pub const PUBLISH_KEY_BYTES_MAX: usize = 128;
+
+/// The longest time to live that an API takes, in milliseconds: a day.
+pub const TTL_MS_MAX: u64 = 86_400_000;
+
 /// The bounds of a hub.
 #[derive(Clone, Debug)]
 pub struct HubLimits {
@@ -57,6 +78,12 @@ pub struct HubLimits {
     /// Bytes joined into one write of a pass, default 256 KiB. Memory: this, per lane and wire
     /// format, while a pass runs.
     pub pass_bytes_max: usize,
+    /// Bytes of all histories together, default 64 MiB, messages and bookkeeping. A channel that finds
+    /// it full makes room among what it keeps itself.
+    pub history_bytes_max: usize,
+    /// Idempotency keys that one channel remembers, for five minutes, default 1,000. Memory: about
+    /// 200 bytes each.
+    pub idempotency_keys_max: usize,
     /// Compression of what goes out. Memory: at most 370 KiB a worker for each of the three windows
     /// that a peer has agreed on, and 64 KiB for inflating what comes in.
     pub deflate: DeflateSettings,
@@ -81,6 +108,8 @@ impl Default for HubLimits {
             frame_timeout_ms: 10_000,
             writes_per_turn: 256,
             pass_bytes_max: 256 << 10,
+            history_bytes_max: 64 << 20,
+            idempotency_keys_max: 1_000,
             deflate: DeflateSettings::default(),
         }
     }

@@ -1,10 +1,12 @@
 //! Floor 0: words that every other part uses, and that use none of them.
 
 pub mod access;
+pub mod channels;
 pub mod clock;
 pub mod counters;
 pub mod disconnect;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod position;
 pub mod sync;

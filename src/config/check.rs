@@ -9,6 +9,7 @@ use super::access;
 use super::environment::Environment;
 use super::error::{ConfigError, Place};
 use super::raw::{Raw, RawDeflate, RawHttp, RawHub, RawMessages};
+use super::rules;
 use super::secrets::{self, Files};
 use super::settings::{LogFormat, LogSettings, Settings};
 use crate::auth::origin::OriginList;
@@ -52,6 +53,7 @@ pub(crate) fn settings(
         auth_cookie,
         origins,
         hub: hub(raw.hub, &raw.deflate, environment.cores()),
+        channels: rules::channels(raw.channels.rules.unwrap_or_default(), places)?,
         messages: messages(&raw.messages),
         http: http(&raw.http),
         drain_timeout_ms: raw.drain.timeout_ms.unwrap_or(10_000),
@@ -121,17 +123,18 @@ fn hub(raw: RawHub, raw_deflate: &RawDeflate, cores: usize) -> HubLimits {
         outbox_bytes_max: raw.outbox_bytes_max.unwrap_or(default.outbox_bytes_max),
         outbox_frames_max: raw.outbox_frames_max.unwrap_or(default.outbox_frames_max),
         outbox_age_max_ms: raw.outbox_age_max_ms.unwrap_or(default.outbox_age_max_ms),
-        slow_consumer_policy: match raw.slow_consumer_policy.as_deref() {
-            Some("drop_newest") => SlowConsumerPolicy::DropNewest,
-            Some(_) => SlowConsumerPolicy::Disconnect,
-            None => default.slow_consumer_policy,
-        },
+        slow_consumer_policy: raw
+            .slow_consumer_policy
+            .and_then(|name| SlowConsumerPolicy::from_name(&name))
+            .unwrap_or(default.slow_consumer_policy),
         close_timeout_ms: raw.close_timeout_ms.unwrap_or(default.close_timeout_ms),
         ping_interval_ms: raw.ping_interval_ms.unwrap_or(default.ping_interval_ms),
         pong_timeout_ms: raw.pong_timeout_ms.unwrap_or(default.pong_timeout_ms),
         frame_timeout_ms: raw.frame_timeout_ms.unwrap_or(default.frame_timeout_ms),
         writes_per_turn: raw.writes_per_turn.unwrap_or(default.writes_per_turn),
         pass_bytes_max: raw.pass_bytes_max.unwrap_or(default.pass_bytes_max),
+        history_bytes_max: raw.history_bytes_max.unwrap_or(default.history_bytes_max),
+        idempotency_keys_max: raw.idempotency_keys_max.unwrap_or(default.idempotency_keys_max),
         deflate: deflate(raw_deflate),
     }
 }

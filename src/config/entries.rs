@@ -96,7 +96,7 @@ impl Entries {
         text: &str,
         place: Place,
     ) -> Result<(), ConfigError> {
-        if key.kind == Kind::KeyTables {
+        if matches!(key.kind, Kind::Tables(_)) {
             return Err(ConfigError::new(
                 place,
                 format!("{} can only be given in the file; {}", key.path, use_instead(key)),
@@ -115,7 +115,7 @@ impl Entries {
                 (!items.contains(&"")).then(|| items.into())
             }
             Kind::Text | Kind::Choice(_) | Kind::Secret => Some(text.into()),
-            Kind::KeyTables => None,
+            Kind::Tables(_) => None,
         };
         let value = value.filter(|value| fits(key.kind, value)).ok_or_else(|| {
             let wanted = match key.kind {
@@ -165,7 +165,7 @@ pub(crate) fn fits(kind: Kind, value: &Value) -> bool {
         Kind::List | Kind::SecretList => {
             value.as_array().is_some_and(|items| items.iter().all(Value::is_str))
         }
-        Kind::KeyTables => value.as_array().is_some_and(|items| items.iter().all(Value::is_table)),
+        Kind::Tables(_) => value.as_array().is_some_and(|items| items.iter().all(Value::is_table)),
     }
 }
 
@@ -193,6 +193,7 @@ fn use_instead(key: &Key) -> String {
         "auth.keys" => {
             "for a single key set FANFARE_AUTH_SECRET or FANFARE_AUTH_SECRET_FILE".into()
         }
+        "channels.rules" => "write [[channels.rules]] and its entries there".into(),
         path => {
             let file = if path == "api.keys" { "api.keys_file" } else { "auth.secret_file" };
             format!("set {} or use {file}", key.variable())

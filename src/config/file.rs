@@ -8,7 +8,7 @@ use toml::{Spanned, Table, Value};
 
 use super::entries::{Entries, Entry, fits, unknown_key};
 use super::error::{ConfigError, Place, nearest, shown};
-use super::keys::{KEY_TABLE, KEYS, Key, Kind};
+use super::keys::{KEYS, Key, Kind, TableKind};
 
 /// Reads the text of the file at `path`.
 pub(crate) fn parse(text: &str, path: &Path) -> Result<Entries, ConfigError> {
@@ -77,8 +77,8 @@ impl File<'_> {
         if let DeValue::Array(array) = value.get_ref() {
             for item in array {
                 items.push(self.place(item.span().start));
-                if let (Kind::KeyTables, DeValue::Table(table)) = (key.kind, item.get_ref()) {
-                    self.check_key_table(table)?;
+                if let (Kind::Tables(tables), DeValue::Table(table)) = (key.kind, item.get_ref()) {
+                    self.check_table(tables, table)?;
                 }
             }
         }
@@ -93,21 +93,24 @@ impl File<'_> {
         Ok(())
     }
 
-    /// One of `auth.keys`: known names, and texts.
-    fn check_key_table(&self, table: &DeTable<'_>) -> Result<(), ConfigError> {
+    /// One of a list of tables: known names, and values of their types.
+    fn check_table(&self, kind: &TableKind, table: &DeTable<'_>) -> Result<(), ConfigError> {
         for (name, value) in table {
             let place = self.place(name.span().start);
             let name: &str = name.get_ref();
-            if !KEY_TABLE.contains(&name) {
-                let advice = match nearest(name, KEY_TABLE.iter().copied()) {
+            let names = || kind.entries.iter().map(|(name, _)| *name);
+            let Some((_, entry)) = kind.entries.iter().find(|(known, _)| *known == name) else {
+                let advice = match nearest(name, names()) {
                     Some(near) => format!("did you mean {near}?"),
-                    None => format!("it may hold {}", KEY_TABLE.join(", ")),
+                    None => {
+                        format!("it may hold {}", names().collect::<Vec<_>>().join(", "))
+                    }
                 };
-                let what = format!("a key has no {}; {advice}", shown(name));
+                let what = format!("{} has no {}; {advice}", kind.one, shown(name));
                 return Err(ConfigError::new(place, what));
-            }
-            if !value.get_ref().is_str() {
-                let what = format!("{name} takes a text in double quotes; change it");
+            };
+            if !plain(value.get_ref()).is_some_and(|value| fits(*entry, &value)) {
+                let what = format!("{name} takes {}; change it", entry.wanted());
                 return Err(ConfigError::new(place, what));
             }
         }

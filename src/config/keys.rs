@@ -34,14 +34,28 @@ pub(crate) enum Kind {
     List,
     Secret,
     SecretList,
-    /// A list of tables, each with the entries of [`KEY_TABLE`]: in the file only.
-    KeyTables,
+    /// A list of tables, each with these entries: in the file only.
+    Tables(&'static TableKind),
+}
+
+/// What each table of a list may hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TableKind {
+    /// What one of them is called, for an error.
+    pub(crate) one: &'static str,
+    pub(crate) entries: &'static [(&'static str, Kind)],
+    pub(crate) example: &'static str,
+    pub(crate) is_secret: bool,
 }
 
 impl Kind {
     /// Whether what was typed must not be repeated, nor stand in the arguments of a process.
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Self::Secret | Self::SecretList | Self::KeyTables)
+        match self {
+            Self::Secret | Self::SecretList => true,
+            Self::Tables(tables) => tables.is_secret,
+            _ => false,
+        }
     }
 
     /// What to write, for an error.
@@ -52,17 +66,40 @@ impl Kind {
             Self::Text | Self::Secret => "a text in double quotes".into(),
             Self::Choice(names) => format!("one of {}", names.join(", ")),
             Self::List | Self::SecretList => "a list of texts: [\"...\", \"...\"]".into(),
-            Self::KeyTables => {
-                "a list of tables: [{ kid = \"a\", algorithm = \"HS256\", secret = \"...\" }]"
-                    .into()
-            }
+            Self::Tables(tables) => format!("a list of tables: {}", tables.example),
         }
     }
 }
 
-/// What an entry of `auth.keys` may hold.
-pub(crate) const KEY_TABLE: &[&str] =
-    &["kid", "algorithm", "secret", "secret_file", "public_key", "public_key_file"];
+/// `auth.keys`.
+const AUTH_KEYS: TableKind = TableKind {
+    one: "a key",
+    entries: &[
+        ("kid", Kind::Text),
+        ("algorithm", Kind::Text),
+        ("secret", Kind::Text),
+        ("secret_file", Kind::Text),
+        ("public_key", Kind::Text),
+        ("public_key_file", Kind::Text),
+    ],
+    example: "[{ kid = \"a\", algorithm = \"HS256\", secret = \"...\" }]",
+    is_secret: true,
+};
+
+/// `channels.rules`.
+const CHANNEL_RULES: TableKind = TableKind {
+    one: "a rule",
+    entries: &[
+        ("match", Kind::Text),
+        ("policy", Kind::Choice(SlowConsumerPolicy::NAMES)),
+        ("history_publications_max", Kind::Number { min: 0, max: 1 << 20 }),
+        ("history_bytes_max", Kind::Number { min: 1 << 10, max: GIB }),
+        ("history_age_max_ms", Kind::Number { min: 1, max: 30 * DAY_MS }),
+        ("cache", Kind::Switch),
+    ],
+    example: "[{ match = \"news.*\", policy = \"disconnect\", history_publications_max = 100 }]",
+    is_secret: false,
+};
 
 /// The names of [`Algorithm`](crate::auth::keys::Algorithm); a test compares.
 pub(crate) const ALGORITHMS: &[&str] =
@@ -137,7 +174,7 @@ pub(crate) const KEYS: &[Key] = &[
          file.")
         .example("\"/run/secrets/fanfare-api-keys\""),
 
-    key("auth.keys", Kind::KeyTables, |_| None,
+    key("auth.keys", Kind::Tables(&AUTH_KEYS), |_| None,
         "Several keys that tokens are signed with. Each has an algorithm and one of secret, \
          secret_file, public_key (PEM) and public_key_file, and a kid if tokens name it.")
         .example("[{ kid = \"a\", algorithm = \"RS256\", public_key_file = \"a.pem\" }]"),
@@ -208,11 +245,8 @@ pub(crate) const KEYS: &[Key] = &[
     number("hub.outbox_age_max_ms", (1, HOUR_MS), |s| int(s.hub.outbox_age_max_ms),
         "How old the oldest queued message may get before the session is a slow consumer, \
          whatever its policy."),
-    key("hub.slow_consumer_policy", Kind::Choice(&["disconnect", "drop_newest"]),
-        |s| text(match s.hub.slow_consumer_policy {
-            SlowConsumerPolicy::Disconnect => "disconnect",
-            SlowConsumerPolicy::DropNewest => "drop_newest",
-        }),
+    key("hub.slow_consumer_policy", Kind::Choice(SlowConsumerPolicy::NAMES),
+        |s| text(s.hub.slow_consumer_policy.name()),
         "What happens when data does not fit: the session ends, or the new data is dropped and \
          counted."),
     number("hub.close_timeout_ms", (1, HOUR_MS), |s| int(s.hub.close_timeout_ms),
@@ -229,6 +263,22 @@ pub(crate) const KEYS: &[Key] = &[
     number("hub.pass_bytes_max", (1 << 12, 1 << 26), |s| int(s.hub.pass_bytes_max),
         "Bytes joined into one write of a pass. Memory: this, per lane and wire format, while a \
          pass runs."),
+
+    number("hub.history_bytes_max", (1 << 10, 1 << 40), |s| int(s.hub.history_bytes_max),
+        "Bytes of all histories together. A channel that finds it full makes room among what it \
+         keeps itself."),
+    number("hub.idempotency_keys_max", (1, 1 << 20), |s| int(s.hub.idempotency_keys_max),
+        "Idempotency keys that one channel remembers, for five minutes. Memory: about 200 bytes \
+         each."),
+
+    key("channels.rules", Kind::Tables(&CHANNEL_RULES), |_| None,
+        "What channels keep and do, by name (news), prefix (news.*) or for all (*); the most exact \
+         one counts, whole. policy is what happens to data that does not fit into the outbox of a \
+         session that is behind, hub.slow_consumer_policy by default. history_publications_max \
+         turns on a history for sessions that come back, up to history_bytes_max (1 MiB) of \
+         messages no older than history_age_max_ms (60,000). With cache a session gets the newest \
+         message when it subscribes.")
+        .example("[{ match = \"news.*\", history_publications_max = 100, cache = true }]"),
 
     number("messages.message_bytes_max", (1, GIB), |s| int(s.messages.message_bytes_max),
         "Bytes of one message from a peer, summed over its fragments."),

@@ -17,6 +17,7 @@ mod file;
 mod keys;
 mod raw;
 mod reference;
+mod rules;
 mod secret;
 mod secrets;
 mod settings;

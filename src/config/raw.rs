@@ -17,6 +17,7 @@ pub(crate) struct Raw {
     pub(crate) auth: RawAuth,
     pub(crate) origins: RawOrigins,
     pub(crate) hub: RawHub,
+    pub(crate) channels: RawChannels,
     pub(crate) messages: RawMessages,
     pub(crate) deflate: RawDeflate,
     pub(crate) http: RawHttp,
@@ -86,6 +87,27 @@ pub(crate) struct RawHub {
     pub(crate) frame_timeout_ms: Option<u64>,
     pub(crate) writes_per_turn: Option<usize>,
     pub(crate) pass_bytes_max: Option<usize>,
+    pub(crate) history_bytes_max: Option<usize>,
+    pub(crate) idempotency_keys_max: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawChannels {
+    pub(crate) rules: Option<Vec<RawRule>>,
+}
+
+/// What some channels keep and do.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawRule {
+    #[serde(rename = "match")]
+    pub(crate) pattern: Option<String>,
+    pub(crate) policy: Option<String>,
+    pub(crate) history_publications_max: Option<usize>,
+    pub(crate) history_bytes_max: Option<usize>,
+    pub(crate) history_age_max_ms: Option<u64>,
+    pub(crate) cache: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::auth::api_key::ApiKeys;
 use crate::auth::jwt::AuthSettings;
 use crate::auth::origin::OriginList;
+use crate::base::channels::ChannelRules;
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
 
 /// Everything that a gateway runs with. `Debug` shows no secret.
@@ -29,6 +30,8 @@ pub struct Settings {
     /// The bounds of the hub. `lanes` is always set, and is the number of the runtime's worker
     /// threads too.
     pub hub: HubLimits,
+    /// What channels keep and do, by name.
+    pub channels: ChannelRules,
     /// The bounds of what one peer may send.
     pub messages: MessageLimits,
     /// The bounds of the HTTP side.

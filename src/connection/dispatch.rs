@@ -9,7 +9,9 @@ use crate::base::access::{Authoriser, Grant, Refusal};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::message::Message;
+use crate::base::position::Recover;
 use crate::frame::{self, DataKind, Opcode, Payload};
+use crate::hub::letters::{JoinReply, Receipt};
 use crate::hub::session::Session;
 use crate::hub::{Hub, PublishError, PublishOptions, SubscribeError};
 use crate::protocol::WireFormat;
@@ -21,9 +23,51 @@ pub(super) enum Flow {
     /// Go on.
     Next,
     /// The hub has no room: wait, then publish this, then go on.
-    Publish(Box<(ChannelName, Message, PublishOptions)>),
+    Publish(Box<Waiting>),
     /// End the session.
     Close(Disconnect),
+}
+
+/// A publication of a peer, and the command that it came with, if any.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    channel: ChannelName,
+    message: Message,
+    options: PublishOptions,
+    command: Option<Option<Id>>,
+}
+
+impl Waiting {
+    /// Publishes and has a command answered; or comes back.
+    pub(super) fn publish(self, hub: &Hub, session: &Arc<Session>) -> Flow {
+        let (id, keeps) =
+            (self.command.as_ref().and_then(Option::as_ref), hub.keeps_history(&self.channel));
+        let receipt = id.filter(|_| keeps).map(|id| {
+            let (hub, session, id) = (hub.clone(), session.clone(), id.clone());
+            Receipt::new(move |taken| {
+                reply(&hub, &session, Some(&id), Reply::Published(taken.position));
+            })
+        });
+        match hub.post(&self.channel, self.message.clone(), self.options.clone(), receipt) {
+            Ok(_) => {
+                if !keeps {
+                    reply(hub, session, id, Reply::Published(None));
+                }
+                Flow::Next
+            }
+            Err(PublishError::Overloaded) => Flow::Publish(Box::new(self)),
+            Err(error) => match self.command {
+                // The hub is draining: the close is on its way.
+                None => Flow::Next,
+                Some(id) => {
+                    let error = CommandError::new(id, ErrorCode::Overloaded)
+                        .with_message(error.to_string())
+                        .retry_after_ms(PublishError::RETRY_AFTER_MS);
+                    fail(hub, session, &error)
+                }
+            },
+        }
+    }
 }
 
 /// How one peer talks.
@@ -47,8 +91,6 @@ pub(super) struct Json {
     grant: Grant,
     echo: bool,
     authoriser: Option<Arc<dyn Authoriser>>,
-    /// The id of a publish command that waits for room.
-    waiting: Option<Option<Id>>,
 }
 
 impl Dialect {
@@ -65,9 +107,7 @@ impl Dialect {
                     channel.as_ref().is_some_and(|channel| grant.publish.allow(channel.as_str()));
                 Self::Raw(Raw { channel, may_publish, echo })
             }
-            WireFormat::Json => {
-                Self::Json(Box::new(Json { grant, echo, authoriser, waiting: None }))
-            }
+            WireFormat::Json => Self::Json(Box::new(Json { grant, echo, authoriser })),
         }
     }
 
@@ -92,19 +132,16 @@ impl Dialect {
             Self::Json(json) => json.command(hub, session, kind, &payload),
         }
     }
-
-    /// A publication that had to wait is through.
-    pub(super) fn published(&mut self, hub: &Hub, session: &Arc<Session>) -> Flow {
-        if let Self::Json(json) = self {
-            let id = json.waiting.take().flatten();
-            reply(hub, session, id.as_ref(), Reply::Published);
-        }
-        Flow::Next
-    }
 }
 
 impl Raw {
-    fn publish(&self, hub: &Hub, session: &Session, kind: DataKind, payload: Payload<'_>) -> Flow {
+    fn publish(
+        &self,
+        hub: &Hub,
+        session: &Arc<Session>,
+        kind: DataKind,
+        payload: Payload<'_>,
+    ) -> Flow {
         let channel = match &self.channel {
             Some(channel) if self.may_publish => channel,
             _ => {
@@ -118,13 +155,8 @@ impl Raw {
             DataKind::Binary => Message::binary(data),
         };
         let options = publish_options(session, self.echo);
-        match hub.publish_with(channel, message.clone(), options) {
-            Err(PublishError::Overloaded) => {
-                Flow::Publish(Box::new((channel.clone(), message, options)))
-            }
-            // Published, or the hub is draining: then the close is on its way.
-            _ => Flow::Next,
-        }
+        let waiting = Waiting { channel: channel.clone(), message, options, command: None };
+        waiting.publish(hub, session)
     }
 }
 
@@ -150,10 +182,21 @@ impl Json {
         };
         let id = request.id;
         match request.command {
-            Command::Subscribe { channel } => self.subscribe(hub, session, id, &channel),
+            Command::Subscribe { channel, recover } => {
+                self.subscribe(hub, session, id, &channel, recover)
+            }
             Command::Unsubscribe { channel } => unsubscribe(hub, session, id, &channel),
-            Command::Publish { channel, message } => {
-                self.publish(hub, session, id, channel, message)
+            Command::Publish { channel, message, extras } => {
+                if !self.grant.publish.allow(channel.as_str()) {
+                    return fail(hub, session, &CommandError::new(id, ErrorCode::Forbidden));
+                }
+                let options = PublishOptions {
+                    key: extras.key,
+                    ttl_ms: extras.ttl_ms,
+                    idempotency_key: extras.idempotency_key,
+                    ..publish_options(session, self.echo)
+                };
+                Waiting { channel, message, options, command: Some(id) }.publish(hub, session)
             }
             Command::Refresh { token } => self.refresh(hub, session, id, token.as_str()),
             Command::Ping => {
@@ -169,12 +212,13 @@ impl Json {
         session: &Arc<Session>,
         id: Option<Id>,
         channel: &ChannelName,
+        recover: Option<Recover>,
     ) -> Flow {
         if !self.grant.subscribe.allow(channel.as_str()) {
             return fail(hub, session, &CommandError::new(id, ErrorCode::Forbidden));
         }
-        let reply = id.as_ref().map(|id| reply_frame(id, Reply::Subscribed(channel)));
-        let error = match hub.join(session, channel, reply) {
+        let reply = id.clone().map(|id| subscribed(Some(id), channel));
+        let error = match hub.join(session, channel, reply, recover) {
             Ok(()) => return Flow::Next,
             Err(error) => error,
         };
@@ -185,36 +229,6 @@ impl Json {
             SubscribeError::NoSession => ErrorCode::Internal,
         };
         fail(hub, session, &CommandError::new(id, code).with_message(error.to_string()))
-    }
-
-    fn publish(
-        &mut self,
-        hub: &Hub,
-        session: &Arc<Session>,
-        id: Option<Id>,
-        channel: ChannelName,
-        message: Message,
-    ) -> Flow {
-        if !self.grant.publish.allow(channel.as_str()) {
-            return fail(hub, session, &CommandError::new(id, ErrorCode::Forbidden));
-        }
-        let options = publish_options(session, self.echo);
-        match hub.publish_with(&channel, message.clone(), options) {
-            Ok(_) => {
-                reply(hub, session, id.as_ref(), Reply::Published);
-                Flow::Next
-            }
-            Err(PublishError::Overloaded) => {
-                self.waiting = Some(id);
-                Flow::Publish(Box::new((channel, message, options)))
-            }
-            Err(error) => {
-                let error = CommandError::new(id, ErrorCode::Overloaded)
-                    .with_message(error.to_string())
-                    .retry_after_ms(PublishError::RETRY_AFTER_MS);
-                fail(hub, session, &error)
-            }
-        }
     }
 
     /// A fresh token: for the same user, or it is refused and the old one goes on.
@@ -249,7 +263,7 @@ impl Json {
 }
 
 fn unsubscribe(hub: &Hub, session: &Arc<Session>, id: Option<Id>, channel: &ChannelName) -> Flow {
-    let reply = id.as_ref().map(|id| reply_frame(id, Reply::Unsubscribed(channel)));
+    let reply = id.as_ref().map(|id| reply_frame(Some(id), Reply::Unsubscribed(channel)));
     if hub.part(session, channel, reply) {
         return Flow::Next;
     }
@@ -257,15 +271,29 @@ fn unsubscribe(hub: &Hub, session: &Arc<Session>, id: Option<Id>, channel: &Chan
 }
 
 fn publish_options(session: &Session, echo: bool) -> PublishOptions {
-    PublishOptions { except: (!echo).then_some(session.id) }
+    PublishOptions { except: (!echo).then_some(session.id), ..PublishOptions::default() }
 }
 
-fn reply_frame(id: &Id, reply: Reply<'_>) -> Bytes {
+/// Says that the session is in the channel, and where that is. Without an id it is said only of a
+/// channel that has a position to tell.
+pub(super) fn subscribed(id: Option<Id>, channel: &ChannelName) -> JoinReply {
+    let channel = channel.clone();
+    JoinReply(Box::new(move |joined| {
+        let reply = Reply::Subscribed {
+            channel: &channel,
+            position: joined.position,
+            recovered: joined.recovered,
+        };
+        (id.is_some() || joined.position.is_some()).then(|| reply_frame(id.as_ref(), reply))
+    }))
+}
+
+fn reply_frame(id: Option<&Id>, reply: Reply<'_>) -> Bytes {
     frame::encode(Opcode::Text, &json::encode_reply(id, reply))
 }
 
 fn reply(hub: &Hub, session: &Arc<Session>, id: Option<&Id>, reply: Reply<'_>) {
-    if let Some(id) = id {
+    if id.is_some() {
         hub.control(session, reply_frame(id, reply));
     }
 }

@@ -19,16 +19,15 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::discard::discard;
-use super::dispatch::{Dialect, Flow};
+use super::dispatch::{Dialect, Flow, Waiting};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
-use crate::base::message::Message;
 use crate::frame::{
     self, DataKind, Decoded, Decoder, Event, InflateError, Opcode, Payload, Violation,
 };
+use crate::hub::Hub;
 use crate::hub::session::Session;
-use crate::hub::{Hub, PublishError, PublishOptions};
 use crate::outbox::Socket;
 use crate::outbox::state::State;
 
@@ -69,7 +68,7 @@ struct ControlRate {
 pub(super) enum Step {
     Read,
     /// Publish this, as soon as there is room.
-    Publish(Box<(ChannelName, Message, PublishOptions)>),
+    Publish(Box<Waiting>),
     /// Wait until the replies are gone.
     Replies,
     /// Nothing the peer says matters any more; wait for its end.
@@ -122,7 +121,7 @@ impl Connection {
             loop {
                 step = match step {
                     Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
-                    Step::Publish(waiting) => Box::pin(self.publish_when_room(*waiting)).await,
+                    Step::Publish(waiting) => Box::pin(self.publish_when_room(waiting)).await,
                     Step::Replies => {
                         self.replies_gone().await;
                         let held = std::mem::take(&mut self.held);
@@ -280,22 +279,17 @@ impl Connection {
         Step::Discard
     }
 
-    async fn publish_when_room(
-        &mut self,
-        (channel, message, options): (ChannelName, Message, PublishOptions),
-    ) -> Step {
-        loop {
+    async fn publish_when_room(&mut self, mut waiting: Box<Waiting>) -> Step {
+        let flow = loop {
             self.hub.room().await;
             if self.session.outbox.state() == State::Closed {
                 return Step::End;
             }
-            match self.hub.publish_with(&channel, message.clone(), options) {
-                Err(PublishError::Overloaded) => {}
-                // Published, or the hub is draining: then the close is on its way.
-                _ => break,
+            match waiting.publish(&self.hub, &self.session) {
+                Flow::Publish(still) => waiting = still,
+                flow => break flow,
             }
-        }
-        let flow = self.dialect.published(&self.hub, &self.session);
+        };
         match self.step_of(flow) {
             Step::Read => {
                 let held = std::mem::take(&mut self.held);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Empty, Full};
 
-use super::dispatch::Dialect;
+use super::dispatch::{Dialect, subscribed};
 use super::reader::Connection;
 use super::socket;
 use crate::base::access::{Authoriser, Grant};
@@ -213,7 +213,8 @@ fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connectio
     let connection = Connection::new(hub.clone(), session, dialect, limits, deflate.is_some());
     connection.welcome(&accept.channels);
     for channel in &accept.channels {
-        match hub.join(connection.session(), channel, None) {
+        let reply = matches!(accept.format, WireFormat::Json).then(|| subscribed(None, channel));
+        match hub.join(connection.session(), channel, reply, None) {
             Ok(()) | Err(SubscribeError::AlreadySubscribed) => {}
             Err(error) => return Err(UpgradeError::Subscribe(error)),
         }

@@ -88,7 +88,7 @@ impl Gateway {
         let user_timeout = Duration::from_millis(settings.http.tcp_user_timeout_ms);
         let listener = accept::listen(settings.listen, user_timeout).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let hub = Hub::builder().limits(settings.hub).build();
+        let hub = Hub::builder().limits(settings.hub).channels(settings.channels).build();
         let options = StateOptions {
             authoriser,
             api_keys: settings.api.keys,

@@ -23,6 +23,7 @@ fn settings() -> Settings {
         auth_cookie: "fanfare_token".into(),
         origins: OriginList::default(),
         hub: HubLimits::default(),
+        channels: Default::default(),
         messages: MessageLimits::default(),
         http: HttpLimits::default(),
         drain_timeout_ms: 1_000,

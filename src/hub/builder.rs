@@ -14,15 +14,18 @@ use super::registry::Registry;
 use super::shared::Shared;
 use super::sweep::TICK_MS;
 use super::{Hub, Inner};
+use crate::base::channels::{ChannelOptions, ChannelRules};
 use crate::base::clock::Clock;
 use crate::base::counters::Counters;
 use crate::base::ids::SessionIds;
 use crate::base::limits::{DeflateSettings, HubLimits, SlowConsumerPolicy};
+use crate::base::position::Epochs;
 
 /// Makes a [`Hub`]. Every bound has a default; see [`HubLimits`] for units and memory.
 #[derive(Clone, Debug)]
 pub struct HubBuilder {
     limits: HubLimits,
+    channels: ChannelRules,
     is_lanes_set: bool,
 }
 
@@ -40,7 +43,11 @@ macro_rules! setters {
 
 impl HubBuilder {
     pub(super) fn new() -> Self {
-        Self { limits: HubLimits::default(), is_lanes_set: false }
+        Self {
+            limits: HubLimits::default(),
+            channels: ChannelRules::default(),
+            is_lanes_set: false,
+        }
     }
 
     /// Takes all bounds at once, lanes included.
@@ -48,6 +55,21 @@ impl HubBuilder {
     pub fn limits(mut self, limits: HubLimits) -> Self {
         self.limits = limits;
         self.is_lanes_set = true;
+        self
+    }
+
+    /// Sets what a channel, or every one with a prefix, keeps and does: see [`ChannelRules::add`] for
+    /// the pattern.
+    #[must_use]
+    pub fn channel(mut self, pattern: &str, options: ChannelOptions) -> Self {
+        self.channels.add(pattern, options);
+        self
+    }
+
+    /// Takes all rules for channels at once.
+    #[must_use]
+    pub fn channels(mut self, rules: ChannelRules) -> Self {
+        self.channels = rules;
         self
     }
 
@@ -75,6 +97,8 @@ impl HubBuilder {
         frame_timeout_ms: u64,
         writes_per_turn: usize,
         pass_bytes_max: usize,
+        history_bytes_max: usize,
+        idempotency_keys_max: usize,
         deflate: DeflateSettings,
     }
 
@@ -95,6 +119,10 @@ impl HubBuilder {
             lanes: (0..self.limits.lanes).map(|_| Inbox::new()).collect(),
             directory: Directory::new(),
             stale: SegQueue::new(),
+            keeping: SegQueue::new(),
+            channels: self.channels,
+            epochs: Epochs::new(),
+            streams: Default::default(),
             flow: Flow::new(self.limits.publication_bytes_pending_max, counters.clone()),
             counters,
             clock: Arc::new(Clock::new(1, unix_s())),
@@ -132,5 +160,6 @@ async fn tick(inner: Weak<Inner>) {
             lane.post(Item::Sweep);
         }
         shared.tidy();
+        shared.expire();
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! # State
 //! Publications and memberships arrive as letters. Whoever holds the mailbox's duty takes them in
-//! order, numbers them, keeps the [`Roster`] and passes what must be written on to the lanes.
+//! order, numbers them, keeps the [`Roster`] and the [`Stream`] (history, offsets, idempotency keys),
+//! and passes what must be written on to the lanes. So what a session is told when it joins, what it
+//! recovers and what comes live after it meet without a gap and without a merge.
 //!
 //! # Who may touch what
 //! 1. Anybody posts, through the [`Directory`](super::directory::Directory) for publications and
@@ -29,19 +31,24 @@
 //! - *A drainer that never gets out because others keep posting*: after [`LETTERS_PER_DRAIN`] the
 //!   duty goes to a lane, which drains as much per turn.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::encoded::{Encoded, Origin};
 use super::flow::ChannelFlow;
 use super::lane::Item;
+use super::letters::{Join, JoinReply, Leave, Terms};
 use super::mailbox::{Duty, Mailbox};
 use super::prepared::Prepared;
 use super::roster::{LetterNumber, Member, Roster, Snapshot, SnapshotSwap};
 use super::session::Session;
-use super::shared::Shared;
+use super::shared::{Place, Shared};
+use super::stream::Stream;
+use crate::base::channels::ChannelOptions;
 use crate::base::ids::ChannelName;
 
 /// Letters that one drainer takes before it hands the duty to a lane. At about 0.2 µs a letter it
@@ -52,46 +59,71 @@ const LETTERS_PER_DRAIN: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) name: ChannelName,
+    pub(crate) origin: Origin,
     pub(crate) mailbox: Mailbox<Letter>,
     pub(crate) flow: Arc<ChannelFlow>,
     state: Mutex<State>,
     snapshots: Box<[SnapshotSwap<Arc<Session>>]>,
     subscribers: AtomicUsize,
+    _place: Place,
 }
 
 /// What a channel is told.
 #[derive(Debug)]
 pub(crate) enum Letter {
-    Publish(Arc<Prepared>),
-    Join(Box<Membership>),
-    Leave(Box<Membership>),
+    Publish(Arc<Prepared>, Option<Box<Terms>>),
+    Join(Box<Join>),
+    Leave(Box<Leave>),
+    /// A question to what the channel keeps, in order with everything else.
+    Ask(Question),
     /// Let go of members that have left since the last publication.
     Tidy,
+    /// Let go of what was kept for long enough.
+    Expire,
 }
 
-/// A session that comes or goes, and what it is told when that has happened.
-#[derive(Debug)]
-pub(crate) struct Membership {
-    pub(crate) session: Arc<Session>,
-    pub(crate) reply: Option<Bytes>,
+/// A question to what a channel keeps. It must be quick: it is asked by the holder of the duty.
+pub(crate) struct Question(pub(crate) Box<dyn FnOnce(&mut Stream, &Shared) + Send>);
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Question(..)")
+    }
 }
 
 #[derive(Debug)]
 struct State {
     number: LetterNumber,
     roster: Roster<Arc<Session>>,
+    stream: Stream,
     /// Whether it stands in the hub's list of channels to tidy.
     is_stale: bool,
+    /// Whether it stands in the hub's list of channels that keep something.
+    is_keeping: bool,
 }
 
 impl Channel {
-    pub(crate) fn new(name: ChannelName, lanes: usize) -> Self {
-        let nobody = Arc::new(Vec::new());
+    pub(crate) fn new(
+        name: ChannelName,
+        options: Arc<ChannelOptions>,
+        place: Place,
+        shared: &Shared,
+    ) -> Self {
+        let (lanes, nobody) = (shared.lanes.len(), Arc::new(Vec::new()));
+        let state = State {
+            number: 0,
+            roster: Roster::new(lanes),
+            stream: Stream::new(shared.epochs.next()),
+            is_stale: false,
+            is_keeping: false,
+        };
         Self {
             name,
+            origin: Origin { stream: shared.next_stream(), options },
+            _place: place,
             mailbox: Mailbox::new(),
             flow: Arc::default(),
-            state: Mutex::new(State { number: 0, roster: Roster::new(lanes), is_stale: false }),
+            state: Mutex::new(state),
             snapshots: (0..lanes).map(|_| SnapshotSwap::new(nobody.clone())).collect(),
             subscribers: AtomicUsize::new(0),
         }
@@ -119,6 +151,7 @@ impl Channel {
         let mut state = self.state.lock();
         for _ in 0..LETTERS_PER_DRAIN {
             if state.roster.count() == 0
+                && state.stream.is_empty(&self.origin.options, shared)
                 && self.mailbox.is_drained(&duty)
                 && self.is_at_rest(&mut state, shared)
                 && shared.directory.remove_drained(self, &duty)
@@ -126,7 +159,6 @@ impl Channel {
                 // Nobody can post to it any more. The sessions that left must not be kept alive by
                 // the last snapshot.
                 self.refresh(&mut state, shared);
-                shared.counters.channels.add(-1);
                 return;
             }
             match self.mailbox.take(&mut duty) {
@@ -144,10 +176,11 @@ impl Channel {
     /// and in no order with it.
     ///
     /// Every item and work of a lane holds a reference. Besides them there are the caller's, the
-    /// directory's, and the list's of channels to tidy; whoever else holds one for a moment only
+    /// directory's, and those of the lists of channels to look after; whoever else holds one for a moment only
     /// makes it wait for the tick.
     fn is_at_rest(self: &Arc<Self>, state: &mut State, shared: &Shared) -> bool {
-        if Arc::strong_count(self) <= 2 + usize::from(state.is_stale) {
+        let lists = usize::from(state.is_stale) + usize::from(state.is_keeping);
+        if Arc::strong_count(self) <= 2 + lists {
             return true;
         }
         self.tidy_later(state, shared);
@@ -160,37 +193,82 @@ impl Channel {
         }
     }
 
+    fn expire_later(self: &Arc<Self>, state: &mut State, shared: &Shared) {
+        if !state.stream.is_empty(&self.origin.options, shared)
+            && !std::mem::replace(&mut state.is_keeping, true)
+        {
+            shared.keeping.push(self.clone());
+        }
+    }
+
     fn handle(self: &Arc<Self>, letter: Letter, state: &mut State, shared: &Shared) {
         state.number += 1;
         match letter {
-            Letter::Publish(prepared) => {
-                self.refresh(state, shared);
-                for (at, lane) in shared.lanes.iter().enumerate() {
-                    if !state.roster.is_empty(at) {
-                        let (channel, prepared) = (self.clone(), prepared.clone());
-                        lane.post(Item::Publication { channel, prepared, number: state.number });
-                    }
-                }
-            }
-            Letter::Join(membership) => {
-                let Membership { session, reply } = *membership;
-                let lane = usize::from(session.lane);
-                let (id, since) = (session.id, state.number);
-                state.roster.join(lane, Member { session: session.clone(), id, since });
-                self.count(state, shared, 1);
-                self.reply(session, reply, false, shared);
-            }
-            Letter::Leave(membership) => {
-                let Membership { session, reply } = *membership;
+            Letter::Publish(prepared, terms) => self.publish(prepared, terms, state, shared),
+            Letter::Join(join) => self.join(*join, state, shared),
+            Letter::Leave(leave) => {
+                let Leave { session, reply } = *leave;
                 state.roster.leave(usize::from(session.lane), session.id, state.number);
                 self.count(state, shared, -1);
+                state.stream.note_use(shared);
+                self.expire_later(state, shared);
                 self.tidy_later(state, shared);
-                self.reply(session, reply, true, shared);
+                if let Some(frame) = reply {
+                    self.reply(session, frame, Vec::new(), true, shared);
+                }
+            }
+            Letter::Ask(question) => {
+                state.stream.expire(&self.origin.options, shared);
+                (question.0)(&mut state.stream, shared);
             }
             Letter::Tidy => {
                 state.is_stale = false;
                 self.refresh(state, shared);
             }
+            Letter::Expire => {
+                state.is_keeping = false;
+                state.stream.expire(&self.origin.options, shared);
+                self.expire_later(state, shared);
+            }
+        }
+    }
+
+    fn publish(
+        self: &Arc<Self>,
+        prepared: Arc<Prepared>,
+        terms: Option<Box<Terms>>,
+        state: &mut State,
+        shared: &Shared,
+    ) {
+        let terms = terms.map(|terms| *terms).unwrap_or_default();
+        let receipt = terms.receipt;
+        let taken = state.stream.take(&prepared.encoded, &terms.conditions, &self.origin, shared);
+        self.expire_later(state, shared);
+        if !taken.is_repeat {
+            self.refresh(state, shared);
+            for (at, lane) in shared.lanes.iter().enumerate() {
+                if !state.roster.is_empty(at) {
+                    let (channel, prepared) = (self.clone(), prepared.clone());
+                    lane.post(Item::Publication { channel, prepared, number: state.number });
+                }
+            }
+        }
+        if let Some(receipt) = receipt {
+            receipt.give(taken);
+        }
+    }
+
+    fn join(self: &Arc<Self>, join: Join, state: &mut State, shared: &Shared) {
+        let Join { session, reply, recover } = join;
+        let lane = usize::from(session.lane);
+        let (id, since) = (session.id, state.number);
+        state.roster.join(lane, Member { session: session.clone(), id, since });
+        self.count(state, shared, 1);
+        let (joined, replay) =
+            state.stream.recover(recover, session.form, &self.origin.options, shared);
+        let frame = reply.and_then(|JoinReply(make)| make(joined)).unwrap_or_default();
+        if !frame.is_empty() || !replay.is_empty() {
+            self.reply(session, frame, replay, false, shared);
         }
     }
 
@@ -210,13 +288,12 @@ impl Channel {
     fn reply(
         self: &Arc<Self>,
         session: Arc<Session>,
-        reply: Option<Bytes>,
+        frame: Bytes,
+        replay: Vec<Arc<Encoded>>,
         is_last: bool,
         shared: &Shared,
     ) {
-        if let Some(frame) = reply {
-            let lane = &shared.lanes[usize::from(session.lane)];
-            lane.post(Item::Reply { channel: self.clone(), session, frame, is_last });
-        }
+        let lane = &shared.lanes[usize::from(session.lane)];
+        lane.post(Item::Reply { channel: self.clone(), session, frame, replay, is_last });
     }
 }

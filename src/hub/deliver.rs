@@ -7,8 +7,9 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
+use super::encoded::Encoded;
 use super::pass::Batch;
 use super::prepared::Prepared;
 use super::session::Session;
@@ -172,7 +173,25 @@ impl Delivery {
     /// A reply that begins or ends a membership: behind the data queued before it. One that begins
     /// could not go ahead either: whoever leaves and comes back while behind would get it before the
     /// end of the first membership.
-    pub(crate) fn membership_reply(&mut self, session: &Arc<Session>, frame: Bytes) {
+    ///
+    /// What the session missed rides on it, as one piece: it gets all of it or ends.
+    pub(crate) fn membership_reply<'a>(
+        &mut self,
+        session: &Arc<Session>,
+        frame: Bytes,
+        replay: impl ExactSizeIterator<Item = &'a Encoded>,
+    ) {
+        let frame = match replay.len() {
+            0 => frame,
+            count => {
+                self.tally.deliveries += count as u64;
+                let mut bytes = BytesMut::from(frame);
+                replay.for_each(|missed| {
+                    bytes.extend_from_slice(missed.frame(session.form, &self.shared))
+                });
+                bytes.freeze()
+            }
+        };
         let now_ms = self.shared.clock.now_ms();
         let offered = session.outbox.offer_behind(frame.clone(), &self.bounds, now_ms);
         self.settle_control(session, frame, offered);

@@ -49,23 +49,30 @@ impl Directory {
         Ok(Some((entry.value().clone(), duty)))
     }
 
-    /// Posts to the channel; `create` makes it if need be.
-    pub(crate) fn post_or_create(
+    /// Posts to the channel; `create` makes it if need be. Both may decline.
+    pub(crate) fn post_or_create<E>(
         &self,
         name: &ChannelName,
-        letter: Letter,
-        create: impl FnOnce() -> Option<Channel>,
-    ) -> Option<Posted> {
+        create: impl FnOnce() -> Result<Channel, E>,
+        letter: impl FnOnce(&Channel) -> Result<Letter, E>,
+    ) -> Result<Posted, E> {
         if let Some(entry) = self.channels.get(name) {
-            let duty = entry.mailbox.post(letter);
-            return Some((entry.value().clone(), duty));
+            let duty = entry.mailbox.post(letter(&entry)?);
+            return Ok((entry.value().clone(), duty));
         }
-        let entry = match self.channels.entry(name.clone()) {
-            Entry::Occupied(entry) => entry.into_ref(),
-            Entry::Vacant(entry) => entry.insert(Arc::new(create()?)),
-        };
-        let duty = entry.mailbox.post(letter);
-        Some((entry.value().clone(), duty))
+        match self.channels.entry(name.clone()) {
+            Entry::Occupied(entry) => {
+                let duty = entry.get().mailbox.post(letter(entry.get())?);
+                Ok((entry.get().clone(), duty))
+            }
+            Entry::Vacant(entry) => {
+                // Posted before it can be found: one without a letter would never be removed.
+                let channel = Arc::new(create()?);
+                let duty = channel.mailbox.post(letter(&channel)?);
+                entry.insert(channel.clone());
+                Ok((channel, duty))
+            }
+        }
     }
 
     /// Removes a channel whose duty the caller holds, if nothing more was posted.

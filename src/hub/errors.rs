@@ -11,6 +11,9 @@ pub enum PublishError {
     Overloaded,
     /// The hub is draining.
     Draining,
+    /// The channel keeps a history and is not there yet, and the hub has as many channels as it may
+    /// have.
+    TooManyChannels,
 }
 
 impl PublishError {
@@ -23,6 +26,7 @@ impl fmt::Display for PublishError {
         f.write_str(match self {
             Self::Overloaded => "the hub is overloaded; try again in a second",
             Self::Draining => "the hub is shutting down; publish to another node",
+            Self::TooManyChannels => "the hub has as many channels as it may have",
         })
     }
 }

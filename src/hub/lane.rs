@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::channel::Channel;
 use super::deliver::Delivery;
+use super::encoded::Encoded;
 use super::mailbox::Duty;
 use super::pass::Work;
 use super::prepared::Prepared;
@@ -36,8 +37,15 @@ const CLOSES_PER_TURN: usize = 256;
 pub(crate) enum Item {
     /// To all members that the lane has of the channel.
     Publication { channel: Arc<Channel>, prepared: Arc<Prepared>, number: LetterNumber },
-    /// To one member, in order with the channel's publications. With `is_last` none may follow it.
-    Reply { channel: Arc<Channel>, session: Arc<Session>, frame: Bytes, is_last: bool },
+    /// To one member, in order with the channel's publications: a frame, and behind it publications
+    /// that it missed. With `is_last` none may follow.
+    Reply {
+        channel: Arc<Channel>,
+        session: Arc<Session>,
+        frame: Bytes,
+        replay: Vec<Arc<Encoded>>,
+        is_last: bool,
+    },
     /// To one session, outside of any channel.
     Push { session: Arc<Session>, prepared: Arc<Prepared> },
     /// A control frame or a reply, ahead of queued data; its reader may wait for it to be taken.
@@ -143,8 +151,8 @@ impl Lane {
             Item::Publication { channel, prepared, number } => {
                 self.work_of(channel).push_publication(prepared, number);
             }
-            Item::Reply { channel, session, frame, is_last } => {
-                self.work_of(channel).push_reply(session, frame, is_last);
+            Item::Reply { channel, session, frame, replay, is_last } => {
+                self.work_of(channel).push_reply(session, frame, replay, is_last);
             }
             Item::Push { session, prepared } => self.delivery.push(&session, &prepared),
             Item::CountedReply { session, frame } => {

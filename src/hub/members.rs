@@ -6,13 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Hub;
-use super::channel::{Channel, Letter, Membership};
+use super::channel::{Channel, Letter};
 use super::deliver::start_writer;
 use super::errors::{OpenError, SubscribeError};
 use super::lane::Item;
+use super::letters::{Join, JoinReply, Leave};
 use super::session::{Session, SessionOptions};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::{ChannelName, SessionId, UserId};
+use crate::base::position::Recover;
 use crate::outbox::Socket;
 
 /// A channel as [`Hub::channels`] lists it.
@@ -97,15 +99,17 @@ impl Hub {
     /// [`SubscribeError`]; then nothing has changed.
     pub fn subscribe(&self, id: SessionId, channel: &ChannelName) -> Result<(), SubscribeError> {
         let session = self.inner.registry.get(id).ok_or(SubscribeError::NoSession)?;
-        self.join(&session, channel, None)
+        self.join(&session, channel, None, None)
     }
 
-    /// The same, with a frame that the session gets before the channel's first publication.
+    /// The same, with a frame that the session gets before the channel's first publication, and with
+    /// what it has seen of the channel before: then it gets what it missed first, if that is all here.
     pub(crate) fn join(
         &self,
         session: &Arc<Session>,
         name: &ChannelName,
-        reply: Option<Bytes>,
+        reply: Option<JoinReply>,
+        recover: Option<Recover>,
     ) -> Result<(), SubscribeError> {
         let shared = &self.inner.shared;
         let mut subscriptions = session.subscriptions.lock();
@@ -116,10 +120,12 @@ impl Hub {
         if channels.len() >= shared.limits.subscriptions_per_session_max {
             return Err(SubscribeError::TooManySubscriptions(channels.len()));
         }
-        let letter = Letter::Join(Box::new(Membership { session: session.clone(), reply }));
-        let create = || self.create_channel(name);
-        let posted = shared.directory.post_or_create(name, letter, create);
-        let (channel, duty) = posted.ok_or(SubscribeError::TooManyChannels)?;
+        let letter = |_: &Channel| {
+            let session = session.clone();
+            Ok(Letter::Join(Box::new(Join { session, reply, recover })))
+        };
+        let create = || self.create_channel(name).ok_or(SubscribeError::TooManyChannels);
+        let (channel, duty) = shared.directory.post_or_create(name, create, letter)?;
         channels.push(channel.clone());
         drop(subscriptions);
         if let Some(duty) = duty {
@@ -128,13 +134,11 @@ impl Hub {
         Ok(())
     }
 
-    fn create_channel(&self, name: &ChannelName) -> Option<Channel> {
+    pub(super) fn create_channel(&self, name: &ChannelName) -> Option<Channel> {
         let shared = &self.inner.shared;
-        if shared.counters.channels.add(1) >= shared.limits.channels_max as i64 {
-            shared.counters.channels.add(-1);
-            return None;
-        }
-        Some(Channel::new(name.clone(), shared.lanes.len()))
+        let place = shared.channel_place()?;
+        let options = shared.channels.of(name.as_str()).clone();
+        Some(Channel::new(name.clone(), options, place, shared))
     }
 
     /// Takes a session out of a channel. Returns whether it was in. Publications that were not yet
@@ -175,7 +179,7 @@ impl Hub {
     ) -> Result<usize, SubscribeError> {
         let mut joined = 0;
         for session in self.inner.registry.of_user(user) {
-            match self.join(&session, channel, None) {
+            match self.join(&session, channel, None, None) {
                 Ok(()) => joined += 1,
                 Err(SubscribeError::AlreadySubscribed | SubscribeError::NoSession) => {}
                 Err(error) => return Err(error),
@@ -280,5 +284,5 @@ impl Hub {
 }
 
 fn leave(session: &Arc<Session>, reply: Option<Bytes>) -> Letter {
-    Letter::Leave(Box::new(Membership { session: session.clone(), reply }))
+    Letter::Leave(Box::new(Leave { session: session.clone(), reply }))
 }

@@ -1,7 +1,7 @@
 //! Floor 3: the hub: sessions, channels, and the way of a publication between them.
 //!
 //! Read in this order to follow a publication: [`Hub::publish`] here, [`mailbox`], [`channel`],
-//! [`roster`], [`lane`], [`turn`], [`pass`], [`deliver`], then [`crate::outbox`].
+//! [`stream`], [`roster`], [`lane`], [`turn`], [`pass`], [`deliver`], then [`crate::outbox`].
 //!
 //! Invariants: no protocol but through [`WireFormat`](crate::protocol::WireFormat); no clock but the
 //! coarse one that the ticker sets; no queue without a bound; no lock held across a delivery.
@@ -11,19 +11,25 @@ pub(crate) mod channel;
 mod deliver;
 mod directory;
 mod drain;
+mod encoded;
 mod errors;
 mod flow;
+mod history;
 mod inbox;
 mod lane;
+pub(crate) mod letters;
 mod mailbox;
 mod members;
 mod pass;
+mod past;
 mod prepared;
 mod publish;
 mod registry;
+mod repeats;
 mod roster;
 pub(crate) mod session;
 mod shared;
+mod stream;
 mod sweep;
 mod times;
 mod turn;
@@ -36,7 +42,9 @@ use std::sync::Arc;
 pub use builder::HubBuilder;
 pub use drain::{DrainOptions, DrainReport};
 pub use errors::{OpenError, PublishError, SubscribeError};
+pub use history::Version;
 pub use members::{ChannelInfo, SessionInfo};
+pub use past::{HistoryError, HistoryPage, HistoryQuery};
 pub use publish::{PublishOptions, Published};
 pub use session::SessionOptions;
 

@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::channel::Channel;
 use super::deliver::Delivery;
+use super::encoded::Encoded;
 use super::prepared::Prepared;
 use super::roster::{LetterNumber, Member, Snapshot};
 use super::session::Session;
@@ -36,7 +37,7 @@ pub(crate) struct Work {
 #[derive(Debug)]
 enum WorkItem {
     Publication(Arc<Prepared>, LetterNumber),
-    Reply { session: Arc<Session>, frame: Bytes, is_last: bool },
+    Reply { session: Arc<Session>, frame: Bytes, replay: Vec<Arc<Encoded>>, is_last: bool },
 }
 
 impl Work {
@@ -48,8 +49,14 @@ impl Work {
         self.items.push_back(WorkItem::Publication(prepared, number));
     }
 
-    pub(crate) fn push_reply(&mut self, session: Arc<Session>, frame: Bytes, is_last: bool) {
-        self.items.push_back(WorkItem::Reply { session, frame, is_last });
+    pub(crate) fn push_reply(
+        &mut self,
+        session: Arc<Session>,
+        frame: Bytes,
+        replay: Vec<Arc<Encoded>>,
+        is_last: bool,
+    ) {
+        self.items.push_back(WorkItem::Reply { session, frame, replay, is_last });
     }
 
     /// The pass to go on with: the one under way, or a new one of what is pending, after the replies
@@ -79,8 +86,9 @@ impl Work {
             }
             match item {
                 WorkItem::Publication(prepared, number) => batch.push(prepared, number),
-                WorkItem::Reply { session, frame, .. } => {
-                    delivery.membership_reply(&session, frame);
+                WorkItem::Reply { session, frame, replay, .. } => {
+                    let replay = replay.iter().map(|encoded| &**encoded);
+                    delivery.membership_reply(&session, frame, replay);
                     *budget -= 1;
                 }
             }

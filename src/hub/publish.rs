@@ -2,21 +2,39 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::Hub;
-use super::channel::Letter;
+use super::channel::{Channel, Letter};
+use super::encoded::Encoded;
 use super::errors::PublishError;
+use super::history::Version;
 use super::lane::Item;
+use super::letters::{Conditions, Receipt, Terms};
 use super::prepared::Prepared;
 use super::session::Session;
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::message::Message;
+use crate::base::position::StreamPosition;
 use crate::protocol::{Publication, Target};
 
 /// What a publisher may say besides the message.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishOptions {
     /// A session that is not to get the message: most often the one that sent it.
     pub except: Option<SessionId>,
+    /// What the message is the newest value of. In a channel that conflates it takes the place of the
+    /// one with the same key that waits for a session which is behind.
+    pub key: Option<Box<str>>,
+    /// After how many milliseconds the message is of no use any more: it is not queued for longer.
+    pub ttl_ms: Option<u64>,
+    /// Whether a channel that keeps a history leaves it out of that.
+    pub skip_history: bool,
+    /// A name for this publication: within five minutes a second one of the same name in the same
+    /// channel does not go out and is answered as the first.
+    pub idempotency_key: Option<Box<str>>,
+    /// The publisher's own number of it: not newer than the channel's last, it does not go out.
+    pub version: Option<Version>,
 }
 
 /// A publication was accepted.
@@ -24,6 +42,9 @@ pub struct PublishOptions {
 pub struct Published {
     /// Subscribers at that moment: how many copies were about to go out.
     pub subscribers: usize,
+    /// Where it is in its channel, if that keeps a history; only
+    /// [`publish_positioned`](Hub::publish_positioned) knows.
+    pub position: Option<StreamPosition>,
 }
 
 impl Hub {
@@ -31,7 +52,8 @@ impl Hub {
     ///
     /// Lock-free: it posts to the channel's mailbox and returns; if the mailbox was idle it passes
     /// the publication on to the lanes first. All subscribers see one order; a publisher's messages
-    /// stay in its order. A channel nobody subscribes to takes it and drops it.
+    /// stay in its order. A channel that nobody subscribes to takes it, keeps it if it has a history,
+    /// and drops it otherwise.
     ///
     /// # Errors
     /// [`PublishError`]; then nobody gets the message.
@@ -53,23 +75,106 @@ impl Hub {
         message: Message,
         options: PublishOptions,
     ) -> Result<Published, PublishError> {
+        self.post(channel, message, options, None)
+    }
+
+    /// [`publish_with`](Self::publish_with), and waits until the channel has taken the message: as
+    /// long as the letters posted before it take, microseconds as a rule. The answer says where it is
+    /// in the channel's history.
+    ///
+    /// Cancel safe: dropping it loses the answer and not the message.
+    ///
+    /// # Errors
+    /// [`PublishError`]; then nobody gets the message.
+    pub async fn publish_positioned(
+        &self,
+        channel: &ChannelName,
+        message: Message,
+        options: PublishOptions,
+    ) -> Result<Published, PublishError> {
+        let (give, taken) = oneshot::channel();
+        let receipt = Receipt::new(move |taken| {
+            // Nobody listens any more: the caller dropped the future.
+            let _ = give.send(taken);
+        });
+        let published = self.post(channel, message, options, Some(receipt))?;
+        // Without an answer nothing takes letters any more, or nothing was posted.
+        let position = taken.await.ok().and_then(|taken| taken.position);
+        Ok(Published { position, ..published })
+    }
+
+    /// Publishes; `receipt` hears of it when the channel has taken it. It does not if the channel is
+    /// neither there nor made, because it would keep nothing.
+    pub(crate) fn post(
+        &self,
+        channel: &ChannelName,
+        message: Message,
+        options: PublishOptions,
+        receipt: Option<Receipt>,
+    ) -> Result<Published, PublishError> {
         let shared = &self.inner.shared;
         self.check_draining()?;
         let len = message.data().len();
-        let not_to = options.except;
-        let posted = shared.directory.post(channel, |found| {
+        let may_create = options.idempotency_key.is_some() || self.keeps_history(channel);
+        let letter = |found: &Channel| {
             let room = Some((&found.flow, shared.limits.publications_pending_max));
             let charge = shared.flow.charge(len, room).ok_or(PublishError::Overloaded)?;
-            let target = Target::Channel(channel.clone());
-            Ok(Letter::Publish(Prepared::new(Publication { target, message }, not_to, charge)))
-        })?;
-        shared.counters.publications.add(1);
-        shared.counters.publication_bytes.add(len as u64);
-        let Some((channel, duty)) = posted else { return Ok(Published { subscribers: 0 }) };
+            Ok(self.letter(found, message, options, receipt, charge))
+        };
+        let posted = match may_create {
+            true => shared.directory.post_or_create(
+                channel,
+                || self.create_channel(channel).ok_or(PublishError::TooManyChannels),
+                letter,
+            )?,
+            false => match shared.directory.post(channel, letter)? {
+                Some(posted) => posted,
+                None => {
+                    self.count_publication(len);
+                    return Ok(Published { subscribers: 0, position: None });
+                }
+            },
+        };
+        self.count_publication(len);
+        let (channel, duty) = posted;
         if let Some(duty) = duty {
             channel.drain(duty, shared);
         }
-        Ok(Published { subscribers: channel.subscribers() })
+        Ok(Published { subscribers: channel.subscribers(), position: None })
+    }
+
+    /// Whether the channel keeps a history.
+    pub fn keeps_history(&self, channel: &ChannelName) -> bool {
+        self.inner.shared.channels.of(channel.as_str()).history.is_on()
+    }
+
+    fn letter(
+        &self,
+        channel: &Channel,
+        message: Message,
+        options: PublishOptions,
+        receipt: Option<Receipt>,
+        charge: super::flow::Charge,
+    ) -> Letter {
+        let target = Target::Channel(channel.name.clone());
+        let mut encoded =
+            Encoded::new(Publication { target, message }, Some(channel.origin.clone()));
+        encoded.key = options.key;
+        encoded.expires_ms = options.ttl_ms.map(|ttl_ms| self.now_ms() + ttl_ms);
+        let PublishOptions { idempotency_key, version, skip_history, .. } = options;
+        let has_terms =
+            receipt.is_some() || idempotency_key.is_some() || version.is_some() || skip_history;
+        let terms = has_terms.then(|| {
+            let conditions = Conditions { idempotency_key, version, skip_history };
+            Box::new(Terms { conditions, receipt })
+        });
+        Letter::Publish(Prepared::new(encoded, options.except, charge), terms)
+    }
+
+    fn count_publication(&self, len: usize) {
+        let counters = &self.inner.shared.counters;
+        counters.publications.add(1);
+        counters.publication_bytes.add(len as u64);
     }
 
     /// Publishes `message` to each of `channels`; one answer per channel, in their order. A refusal
@@ -93,9 +198,9 @@ impl Hub {
         let charge = shared.flow.charge(len, None).ok_or(PublishError::Overloaded)?;
         let sessions = self.inner.registry.of_user(user);
         let target = Target::User(user.clone());
-        let prepared = Prepared::new(Publication { target, message }, None, charge);
-        shared.counters.publications.add(1);
-        shared.counters.publication_bytes.add(len as u64);
+        let encoded = Encoded::new(Publication { target, message }, None);
+        let prepared = Prepared::new(encoded, None, charge);
+        self.count_publication(len);
         let reached = sessions.len();
         for session in sessions {
             self.push(session, prepared.clone());

@@ -1,6 +1,21 @@
 //! What the parts of one hub share.
+//!
+//! # State
+//! Everything here looks after its own state but `streams`, a count.
+//!
+//! # Who may touch what
+//! Whoever makes a channel adds to `streams`.
+//!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | `streams` | whoever makes a channel | the same, by the addition itself | Relaxed | nothing: only that each gets another number matters |
+//!
+//! # Races considered
+//! None: a number is used by the channel that it was made for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::SegQueue;
 
@@ -9,21 +24,41 @@ use super::directory::Directory;
 use super::flow::Flow;
 use super::inbox::Inbox;
 use super::lane::Item;
+use crate::base::channels::ChannelRules;
 use crate::base::clock::Clock;
 use crate::base::counters::Counters;
 use crate::base::limits::HubLimits;
+use crate::base::position::Epochs;
 use crate::outbox::queue::Bounds;
+
+/// Ticks in which all channels that keep something are asked to let go of what is too old.
+const EXPIRE_TICKS: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: HubLimits,
+    pub(crate) channels: ChannelRules,
+    pub(crate) epochs: Epochs,
+    pub(crate) streams: AtomicU64,
     pub(crate) lanes: Box<[Inbox<Item>]>,
     pub(crate) directory: Directory,
     /// Channels that somebody left since they were last tidied; each at most once.
     pub(crate) stale: SegQueue<Arc<Channel>>,
+    /// Channels that keep something of what was published; each at most once.
+    pub(crate) keeping: SegQueue<Arc<Channel>>,
     pub(crate) flow: Arc<Flow>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<Clock>,
+}
+
+/// One of the channels that there may be.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Counters>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.channels.add(-1);
+    }
 }
 
 impl Shared {
@@ -33,6 +68,28 @@ impl Shared {
             bytes_max: self.limits.outbox_bytes_max,
             frames_max: self.limits.outbox_frames_max,
             policy: self.limits.slow_consumer_policy,
+        }
+    }
+
+    /// Room for one more channel; given back when dropped.
+    pub(crate) fn channel_place(&self) -> Option<Place> {
+        let before = self.counters.channels.add(1);
+        let place = Place(self.counters.clone());
+        (before < self.limits.channels_max as i64).then_some(place)
+    }
+
+    /// A number for one life of a channel.
+    pub(crate) fn next_stream(&self) -> u64 {
+        // 0 is for what went through no channel.
+        self.streams.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Lets channels go of what they kept for long enough: a 64th of them, so that each is asked
+    /// every 16 s. What is too old is not given out in any case.
+    pub(crate) fn expire(&self) {
+        for _ in 0..self.keeping.len().div_ceil(EXPIRE_TICKS) {
+            let Some(channel) = self.keeping.pop() else { return };
+            channel.post(Letter::Expire, self);
         }
     }
 

@@ -48,6 +48,7 @@ pub use parse::parse;
 
 use crate::base::ids::ChannelName;
 use crate::base::message::Message;
+use crate::base::position::Recover;
 
 /// How deep arrays and objects may nest in a published value. `serde_json` stops its recursive
 /// readers at 128, but passes over a raw value without counting, so this is counted here.
@@ -128,6 +129,8 @@ pub enum Command {
     Subscribe {
         /// Which one.
         channel: ChannelName,
+        /// What the client has seen of it before.
+        recover: Option<Recover>,
     },
     /// The end of a membership.
     Unsubscribe {
@@ -140,6 +143,8 @@ pub enum Command {
         channel: ChannelName,
         /// The message.
         message: Message,
+        /// What else it says about it.
+        extras: Extras,
     },
     /// A new token in place of the one that is about to expire.
     Refresh {
@@ -148,6 +153,17 @@ pub enum Command {
     },
     /// A sign of life.
     Ping,
+}
+
+/// What a client may say about a publication besides the message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// What it is the newest value of.
+    pub key: Option<Box<str>>,
+    /// After how many milliseconds it is of no use any more.
+    pub ttl_ms: Option<u64>,
+    /// A name under which it goes out once.
+    pub idempotency_key: Option<Box<str>>,
 }
 
 /// A command and the name the client gave it.

@@ -39,8 +39,9 @@ impl WireFormat {
     /// How many there are.
     pub(crate) const COUNT: usize = 2;
 
-    /// The publication as one whole WebSocket frame (RFC 6455 section 5.2).
-    pub fn encode(self, publication: &Publication) -> Bytes {
+    /// The publication as one whole WebSocket frame (RFC 6455 section 5.2). `offset` is its number in
+    /// the channel, if subscribers are told.
+    pub fn encode(self, publication: &Publication, offset: Option<u64>) -> Bytes {
         let message = &publication.message;
         match (self, message.kind()) {
             (Self::Raw, Kind::Binary) => frame::encode(Opcode::Binary, message.data()),
@@ -50,7 +51,7 @@ impl WireFormat {
                     Target::Channel(channel) => json::Target::Channel(channel),
                     Target::User(user) => json::Target::User(user),
                 };
-                frame::encode(Opcode::Text, &json::encode_message(target, message))
+                frame::encode(Opcode::Text, &json::encode_message(target, message, offset))
             }
         }
     }

@@ -8,7 +8,7 @@ const HUB_CLOCKS: Allowed = &[
     ("src/hub/builder.rs", "the one ticker that sets the coarse clock for everybody else"),
     ("src/hub/drain.rs", "bounds and reports how long a graceful end takes; nothing else waits"),
     ("src/hub/pass.rs", "when a pass began, for the histogram of their durations"),
-    ("src/hub/prepared.rs", "how long deflating a publication took, for its counter"),
+    ("src/hub/encoded.rs", "how long deflating a publication took, for its counter"),
     ("src/hub/turn.rs", "when a pass ended, for the histogram of their durations"),
 ];
 

@@ -14,6 +14,7 @@ mod api;
 mod deflate;
 mod embed;
 mod fanout;
+mod history;
 mod identity;
 mod json;
 mod lifecycle;

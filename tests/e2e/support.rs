@@ -82,6 +82,19 @@ impl Gateway {
         Self { child, addr, log }
     }
 
+    /// With a configuration file of this text.
+    #[allow(dead_code)]
+    pub async fn configured(text: &str) -> Self {
+        static FILES: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = FILES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("fanfare-{}-{number}.toml", std::process::id());
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, text).unwrap();
+        let gateway = Self::start(&["--config", path.to_str().unwrap()], &[]).await;
+        let _ = std::fs::remove_file(path);
+        gateway
+    }
+
     /// In open mode, with the defaults.
     pub async fn open() -> Self {
         Self::start(&[], &[]).await

@@ -4,9 +4,11 @@ use super::super::keys::{ALGORITHMS, KEYS, Kind};
 use super::*;
 use crate::auth::keys::Algorithm;
 use crate::auth::origin::{OriginList, origin_allowed};
+use crate::base::channels::{ChannelOptions, HistoryOptions};
+use crate::base::limits::SlowConsumerPolicy;
 
 /// Keys whose effect cannot be read back as what was typed: each has its own test, by that name.
-const NOT_SHOWN: [(&str, &str); 11] = [
+const NOT_SHOWN: [(&str, &str); 12] = [
     ("api.keys", "a_list_is_overridden_as_a_whole"),
     ("api.keys_file", "key_files_are_read_beside_the_configuration"),
     ("auth.keys", "several_keys_are_taken_from_the_file"),
@@ -18,6 +20,7 @@ const NOT_SHOWN: [(&str, &str); 11] = [
     ("auth.default_subscribe", "lists_reach_what_uses_them"),
     ("auth.default_publish", "lists_reach_what_uses_them"),
     ("origins.allow", "lists_reach_what_uses_them"),
+    ("channels.rules", "rules_for_channels_are_taken_from_the_file"),
 ];
 
 fn keyed() -> World {
@@ -82,6 +85,41 @@ fn every_key_reaches_the_settings_from_every_source() {
         }
     }
     assert!(read > 6 * 30, "{read}");
+}
+
+#[test]
+fn rules_for_channels_are_taken_from_the_file() {
+    let load = |text: &str| {
+        World::new().file("f.toml", text).flags(|f| f.config = Some("f.toml".into())).load()
+    };
+    let settings = load(
+        "[[channels.rules]]\nmatch = 'news.*'\npolicy = 'drop_newest'\n\
+         [[channels.rules]]\nmatch = 'news.1'\nhistory_publications_max = 7\n\
+         history_bytes_max = 2048\nhistory_age_max_ms = 5\ncache = true\n",
+    );
+    let rules = settings.unwrap().channels;
+    assert_eq!((rules.len(), rules.of("news.2").policy), (2, Some(SlowConsumerPolicy::DropNewest)));
+    let history = HistoryOptions { publications_max: 7, bytes_max: 2_048, age_max_ms: 5 };
+    let expected = ChannelOptions { policy: None, history, cache: true };
+    assert_eq!(**rules.of("news.1"), expected);
+    assert_eq!(**rules.of("chat"), ChannelOptions::default());
+
+    for (rule, line, text) in [
+        ("policy = 'disconnect'", 1, "channels.rules[0] has no match"),
+        ("match = 'a b'", 1, "that no channel can have"),
+        ("match = 'a'\ncache = true", 1, "without a history"),
+        ("match = 'a'\n[[channels.rules]]\nmatch = 'a'", 3, "channels.rules[1] is the second one"),
+        ("match = 'a'\npolicy = 'drop'", 3, "one of disconnect, drop_newest"),
+        ("match = 'a'\nhistory_publications = 3", 3, "did you mean history_publications_max?"),
+        ("match = 'a'\nhistory_bytes_max = 1", 3, "from 1024 to"),
+        ("match = 1", 2, "a text in double quotes"),
+    ] {
+        let error = load(&format!("[[channels.rules]]\n{rule}\n")).unwrap_err().to_string();
+        assert!(
+            error.contains(text) && error.contains(&format!("f.toml:{line}")),
+            "{rule}: {error}"
+        );
+    }
 }
 
 #[test]
@@ -151,7 +189,11 @@ fn the_reference_holds_every_key_and_reads_back_as_the_defaults() {
     let defaults = World::new().load().unwrap();
     let mut with_default = 0;
     for key in KEYS {
-        assert!(printed.contains(&key.variable()) || key.kind == Kind::KeyTables, "{}", key.path);
+        assert!(
+            printed.contains(&key.variable()) || matches!(key.kind, Kind::Tables(_)),
+            "{}",
+            key.path
+        );
         let (_, name) = key.split();
         let example = format!("\n# Example: {name} = ");
         assert_eq!(key.example.is_some(), printed.contains(&example), "{}", key.path);

@@ -1,5 +1,5 @@
-//! `batch`: several commands in one request, carried out in their order. `parallel` is passed over:
-//! none of them waits for anything.
+//! `batch`: several commands in one request, carried out one after the other. `parallel` is passed
+//! over: none of them waits for anything but a channel's letters before it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub(super) struct Batch<'a> {
 struct Command<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, &'a RawValue>);
 
 /// A reply for each command, in order: `{"METHOD":{…}}` or `{"error":{…}}`.
-pub(super) fn batch(call: &mut Call<'_>, params: &Batch<'_>) -> Outcome {
+pub(super) async fn batch(call: &mut Call<'_>, params: &Batch<'_>) -> Outcome {
     if call.is_batch {
         return Err(ApiError::bad_request("a batch is not for a batch"));
     }
@@ -32,17 +32,21 @@ pub(super) fn batch(call: &mut Call<'_>, params: &Batch<'_>) -> Outcome {
     };
     call.take_items(commands.len())?;
     call.is_batch = true;
-    let replies: Vec<Value> = commands.iter().map(|command| reply(call, command)).collect();
+    let mut replies = Vec::with_capacity(commands.len());
+    for command in commands {
+        replies.push(reply(call, command).await);
+    }
     Ok(json!({ "replies": replies }))
 }
 
-fn reply(call: &mut Call<'_>, Command(command): &Command<'_>) -> Value {
+async fn reply(call: &mut Call<'_>, Command(command): &Command<'_>) -> Value {
     let mut members = command.iter();
     let (Some((method, params)), None) = (members.next(), members.next()) else {
         let text = "a command is an object with one member: the method and its parameters";
         return json!({ "error": ApiError::bad_request(text) });
     };
-    match call.run(method, params) {
+    // Boxed: a batch is a method itself, though not one for a batch.
+    match Box::pin(call.run(method, params)).await {
         Ok(result) => json!({ &**method: result }),
         Err(error) => json!({ "error": error }),
     }

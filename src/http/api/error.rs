@@ -7,7 +7,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
 use crate::base::ids::NameError;
-use crate::hub::{PublishError, SubscribeError};
+use crate::hub::{HistoryError, PublishError, SubscribeError};
 
 /// The numbers, as Centrifugo has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(super) enum Code {
     BadRequest = 107,
     NotAvailable = 108,
     TooManyRequests = 111,
+    UnrecoverablePosition = 112,
 }
 
 /// Why a method was not carried out.
@@ -78,7 +79,19 @@ impl From<PublishError> for ApiError {
     fn from(error: PublishError) -> Self {
         let code = match error {
             PublishError::Overloaded => Code::TooManyRequests,
+            PublishError::TooManyChannels => Code::LimitExceeded,
             _ => Code::Internal,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<HistoryError> for ApiError {
+    fn from(error: HistoryError) -> Self {
+        let code = match error {
+            HistoryError::NotKept => Code::NotAvailable,
+            HistoryError::Unrecoverable => Code::UnrecoverablePosition,
+            _ => Code::LimitExceeded,
         };
         Self::new(code, error.to_string())
     }

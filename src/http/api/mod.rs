@@ -10,14 +10,17 @@
 //! | `publish`, `broadcast`, `publish_to_users` | [`publish`] |
 //! | `subscribe`, `unsubscribe`, `disconnect` | [`sessions`] |
 //! | `channels`, `info` | [`inspect`] |
+//! | `history`, `history_remove` | [`history`] |
 //! | `batch` | [`batch`] |
 //!
-//! Methods that a hub without history and presence cannot serve answer error 108. Members that
+//! Methods that this node does not have answer error 108, and so do those that need a history in a
+//! channel that keeps none. Members that
 //! would change what happens and are not supported answer 108 as well; members that are not known
 //! are passed over, as in Centrifugo.
 
 mod batch;
 mod error;
+mod history;
 mod inspect;
 mod publish;
 mod sessions;
@@ -36,11 +39,9 @@ use super::{body, guard, router};
 use error::{ApiError, Code};
 
 /// Methods of Centrifugo's API that are known and not served.
-const NOT_AVAILABLE: [&str; 12] = [
+const NOT_AVAILABLE: [&str; 10] = [
     "presence",
     "presence_stats",
-    "history",
-    "history_remove",
     "refresh",
     "rpc",
     "connections",
@@ -76,19 +77,19 @@ pub(super) async fn call(state: &Arc<State>, request: Request<Incoming>) -> Answ
         return refuse(&no_method().closing());
     }
     match body::read(request, state.limits().body_bytes_max).await {
-        Ok(body) => answer(state, &method, &body),
+        Ok(body) => answer(state, &method, &body).await,
         Err(refusal) => refuse(&refusal),
     }
 }
 
 /// Answers a request of a caller that may.
-fn answer(state: &State, method: &str, body: &[u8]) -> Answer {
+async fn answer(state: &State, method: &str, body: &[u8]) -> Answer {
     let mut call = Call::new(state);
     let params = match params(body) {
         Ok(params) => params,
         Err(text) => return refuse(&Refusal::bad_request(text)),
     };
-    let value = match call.run(method, params) {
+    let value = match call.run(method, params).await {
         Ok(result) => json!({ "result": result }),
         Err(error) if error.code == Code::MethodNotFound => return refuse(&no_method()),
         Err(error) if error.is_malformed => return refuse(&Refusal::bad_request(error.message)),
@@ -114,7 +115,7 @@ fn refuse(refusal: &Refusal) -> Answer {
 
 fn no_method() -> Refusal {
     let text = "there is no such method; there are publish, broadcast, publish_to_users, subscribe, \
-                unsubscribe, disconnect, channels, info and batch";
+                unsubscribe, disconnect, history, history_remove, channels, info and batch";
     Refusal::new(StatusCode::NOT_FOUND, text)
 }
 
@@ -127,6 +128,8 @@ fn is_method(method: &str) -> bool {
             | "subscribe"
             | "unsubscribe"
             | "disconnect"
+            | "history"
+            | "history_remove"
             | "channels"
             | "info"
             | "batch"
@@ -154,17 +157,19 @@ impl<'a> Call<'a> {
         Self { state, items_left, is_batch: false, accepted: 0, refused: 0 }
     }
 
-    fn run(&mut self, method: &str, params: &RawValue) -> Outcome {
+    async fn run(&mut self, method: &str, params: &RawValue) -> Outcome {
         match method {
-            "publish" => publish::publish(self, &parse(params)?),
-            "broadcast" => publish::broadcast(self, &parse(params)?),
+            "publish" => publish::publish(self, &parse(params)?).await,
+            "broadcast" => publish::broadcast(self, &parse(params)?).await,
             "publish_to_users" => publish::publish_to_users(self, &parse(params)?),
             "subscribe" => sessions::subscribe(self, &parse(params)?),
             "unsubscribe" => sessions::unsubscribe(self, &parse(params)?),
             "disconnect" => sessions::disconnect(self, &parse(params)?),
+            "history" => history::history(self, &parse(params)?).await,
+            "history_remove" => history::remove(self, &parse(params)?).await,
             "channels" => inspect::channels(self, &parse(params)?),
             "info" => Ok(inspect::info(self)),
-            "batch" => batch::batch(self, &parse(params)?),
+            "batch" => batch::batch(self, &parse(params)?).await,
             method if NOT_AVAILABLE.contains(&method) => {
                 Err(ApiError::not_available("this method is not available on this node"))
             }

@@ -5,20 +5,28 @@
 //!
 //! | member | here |
 //! |---|---|
-//! | `idempotency_key`, `version`, `version_epoch` | error 108: a repeated publication would not be recognised |
-//! | `skip_history`, `tags`, `delta` | passed over: there is no history to skip, no filter that would read tags, and subscribers get every message whole |
+//! | `idempotency_key` | a second publication of that key within five minutes does not go out and is answered as the first |
+//! | `version`, `version_epoch` | a publication that is not newer than the channel's last does not go out; needs a history |
+//! | `skip_history` | goes out and is not kept |
+//! | `key` | what it is the newest value of, for channels that conflate |
+//! | `ttl_ms` | after how many milliseconds it is of no use to anybody who is behind |
+//! | `tags`, `delta` | passed over: there is no filter that would read tags, and subscribers get every message whole |
+//!
+//! A channel that keeps a history answers with the `offset` and `epoch` of the publication.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::error::ApiError;
 use super::{Call, Outcome};
 use crate::base::ids::{ChannelName, UserId};
+use crate::base::limits::{PUBLISH_KEY_BYTES_MAX, TTL_MS_MAX};
 use crate::base::message::Message;
-use crate::hub::PublishError;
+use crate::base::position::StreamPosition;
+use crate::hub::{PublishError, PublishOptions, Version};
 
 /// The parameters of all three.
 #[derive(Deserialize)]
@@ -32,6 +40,9 @@ pub(super) struct Publish<'a> {
     idempotency_key: Option<String>,
     version: Option<u64>,
     version_epoch: Option<String>,
+    skip_history: Option<bool>,
+    key: Option<String>,
+    ttl_ms: Option<u64>,
 }
 
 /// Tells `null`, which is a message, from nothing, which is none.
@@ -51,14 +62,25 @@ impl Publish<'_> {
         }
     }
 
+    fn options(&self) -> Result<PublishOptions, ApiError> {
+        if self.ttl_ms.is_some_and(|ms| !(1..=TTL_MS_MAX).contains(&ms)) {
+            let text = format!("ttl_ms is not from 1 to {TTL_MS_MAX}");
+            return Err(ApiError::bad_request(text));
+        }
+        let epoch = short(self.version_epoch.as_deref(), "version_epoch")?;
+        let version = self.version.filter(|version| *version > 0);
+        Ok(PublishOptions {
+            except: None,
+            key: short(self.key.as_deref(), "key")?,
+            ttl_ms: self.ttl_ms,
+            skip_history: self.skip_history.unwrap_or(false),
+            idempotency_key: short(self.idempotency_key.as_deref(), "idempotency_key")?,
+            version: version
+                .map(|number| Version { number, epoch: epoch.clone().unwrap_or_default() }),
+        })
+    }
+
     fn message_of_any_length(&self) -> Result<Message, ApiError> {
-        let has = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-        if has(&self.idempotency_key) {
-            return Err(ApiError::not_available("idempotency_key is not supported yet"));
-        }
-        if self.version.is_some_and(|version| version > 0) || has(&self.version_epoch) {
-            return Err(ApiError::not_available("version is not supported yet"));
-        }
         match (self.data, &self.b64data) {
             (Some(data), None) => Message::json_from_text(data.get())
                 .map_err(|_| ApiError::bad_request("data is not JSON")),
@@ -72,42 +94,65 @@ impl Publish<'_> {
     }
 }
 
-pub(super) fn publish(call: &mut Call<'_>, params: &Publish<'_>) -> Outcome {
-    let message = params.message(call.state.message_bytes_max())?;
-    let channel = ChannelName::new(params.channel.as_deref().unwrap_or_default())?;
-    publish_one(call, &channel, message)?;
-    Ok(json!({}))
-}
-
-/// An answer for each channel: what is wrong with one does not keep the message from the others.
-pub(super) fn broadcast(call: &mut Call<'_>, params: &Publish<'_>) -> Outcome {
-    let message = params.message(call.state.message_bytes_max())?;
-    let channels = listed(params.channels.as_deref(), "channels")?;
-    call.take_items(channels.len())?;
-    let one = |name: &String| {
-        let name = ChannelName::new(name)?;
-        publish_one(call, &name, message.clone())
-    };
-    let responses: Vec<Value> = channels.iter().map(one).map(response).collect();
-    Ok(json!({ "responses": responses }))
-}
-
-fn response(published: Result<(), ApiError>) -> Value {
-    match published {
-        Ok(()) => json!({ "result": {} }),
-        Err(error) => json!({ "error": error }),
+/// A text that is kept; an empty one is none, as clients of the API have it.
+fn short(text: Option<&str>, member: &str) -> Result<Option<Box<str>>, ApiError> {
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) if text.len() > PUBLISH_KEY_BYTES_MAX => {
+            let text = format!("{member} has more than {PUBLISH_KEY_BYTES_MAX} bytes");
+            Err(ApiError::bad_request(text))
+        }
+        text => Ok(text.map(Into::into)),
     }
 }
 
-fn publish_one(
+pub(super) async fn publish(call: &mut Call<'_>, params: &Publish<'_>) -> Outcome {
+    let message = params.message(call.state.message_bytes_max())?;
+    let channel = ChannelName::new(params.channel.as_deref().unwrap_or_default())?;
+    publish_one(call, &channel, message, params.options()?).await
+}
+
+/// An answer for each channel: what is wrong with one does not keep the message from the others.
+pub(super) async fn broadcast(call: &mut Call<'_>, params: &Publish<'_>) -> Outcome {
+    let message = params.message(call.state.message_bytes_max())?;
+    let channels = listed(params.channels.as_deref(), "channels")?;
+    call.take_items(channels.len())?;
+    let options = params.options()?;
+    let mut responses = Vec::with_capacity(channels.len());
+    for name in channels {
+        let published = match ChannelName::new(name) {
+            Ok(name) => publish_one(call, &name, message.clone(), options.clone()).await,
+            Err(error) => Err(error.into()),
+        };
+        responses.push(match published {
+            Ok(result) => json!({ "result": result }),
+            Err(error) => json!({ "error": error }),
+        });
+    }
+    Ok(json!({ "responses": responses }))
+}
+
+async fn publish_one(
     call: &mut Call<'_>,
     channel: &ChannelName,
     message: Message,
-) -> Result<(), ApiError> {
-    let published = call.state.hub.publish(channel, message);
+    options: PublishOptions,
+) -> Outcome {
+    let hub = &call.state.hub;
+    let keeps = hub.keeps_history(channel);
+    if options.version.is_some() && !keeps {
+        return Err(ApiError::not_available("version needs a channel that keeps a history"));
+    }
+    let published = match keeps {
+        true => hub.publish_positioned(channel, message, options).await,
+        false => hub.publish_with(channel, message, options),
+    };
     note(call, &published);
-    published?;
-    Ok(())
+    Ok(match published?.position {
+        Some(StreamPosition { epoch, offset }) => {
+            json!({ "offset": offset, "epoch": epoch.to_string() })
+        }
+        None => json!({}),
+    })
 }
 
 /// To every session of each user. All names are checked first; if the hub then refuses a user, the

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+
 use super::super::answer::tests::read;
 use super::super::state::tests::{state, state_of};
 use super::*;
@@ -9,9 +11,14 @@ use crate::base::ids::{ChannelName, UserId};
 use crate::hub::session::Session;
 use crate::hub::{Hub, SessionOptions};
 
+/// No channel here keeps anything, so nothing is waited for.
+fn answer_now(state: &State, method: &str, body: &str) -> Answer {
+    answer(state, method, body.as_bytes()).now_or_never().expect("an answer at once")
+}
+
 /// Status and body, parsed.
 fn ask(state: &State, method: &str, body: &str) -> (u16, Value) {
-    let (status, body) = read(answer(state, method, body.as_bytes()));
+    let (status, body) = read(answer_now(state, method, body));
     (status, serde_json::from_str(&body).expect(&body))
 }
 
@@ -48,10 +55,11 @@ async fn publish_takes_json_or_base64() {
         r#"{"channel":"a","b64data":""}"#,
         r#"{"channel":"a","data":1,"tags":{"a":"b"},"skip_history":true,"delta":true,"x":[]}"#,
         r#"{"channel":"a","data":1,"idempotency_key":"","version":0,"tags":null}"#,
+        r#"{"channel":"a","data":1,"idempotency_key":"k","ttl_ms":1000,"key":"a"}"#,
     ] {
         assert_eq!(result(&state, "publish", body), json!({}), "{body}");
     }
-    assert_eq!(state.hub.counters().publications.get(), 6);
+    assert_eq!(state.hub.counters().publications.get(), 7);
 }
 
 #[tokio::test]
@@ -63,8 +71,9 @@ async fn publish_says_what_is_wrong() {
         (r#"{"channel":"a"}"#, 107, "data is missing"),
         (r#"{"channel":"a","data":1,"b64data":"AAE="}"#, 107, "not both"),
         (r#"{"channel":"a","b64data":"AAE"}"#, 107, "base64"),
-        (r#"{"channel":"a","data":1,"idempotency_key":"k"}"#, 108, "idempotency_key"),
-        (r#"{"channel":"a","data":1,"version":7}"#, 108, "version"),
+        (r#"{"channel":"a","data":1,"version":7}"#, 108, "keeps a history"),
+        (r#"{"channel":"a","data":1,"ttl_ms":0}"#, 107, "ttl_ms"),
+        (&format!(r#"{{"channel":"a","data":1,"key":"{}"}}"#, "k".repeat(129)), 107, "128 bytes"),
     ] {
         let (status, got, message) = error(&state, "publish", body);
         assert_eq!((status, got), (200, code), "{body}: {message}");
@@ -142,7 +151,7 @@ async fn an_overloaded_hub_is_a_503_unless_it_took_something() {
     // This test's runtime has one thread, so no lane runs before the next await.
     let body = r#"{"channel":"a","data":1}"#;
     assert_eq!((ask(&state, "publish", body).0, ask(&state, "publish", body).0), (200, 200));
-    let refused = answer(&state, "publish", body.as_bytes());
+    let refused = answer_now(&state, "publish", body);
     assert_eq!(refused.headers()["retry-after"], "1");
     let (status, refused) = read(refused);
     assert_eq!(status, 503);

@@ -73,6 +73,27 @@ pub(super) const METRICS: &[Metric] = &[
         read: |from, to| to.one(hub(from).publications_refused.get()),
     },
     Metric {
+        name: "fanfare_publications_repeated_total",
+        help: "Publications that did not go out because their idempotency key or version had.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).publications_repeated.get()),
+    },
+    Metric {
+        name: "fanfare_history_bytes",
+        help: "Bytes that the histories of all channels hold: messages and bookkeeping.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(hub(from).history_bytes.get()),
+    },
+    Metric {
+        name: "fanfare_recoveries_total",
+        help: "Subscriptions that asked for what was missed, by whether all of it was there.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            to.with("recovered", "true", hub(from).recovered.get());
+            to.with("recovered", "false", hub(from).unrecovered.get());
+        },
+    },
+    Metric {
         name: "fanfare_publication_bytes_pending",
         help: "Bytes of publications accepted and not yet written by every lane.",
         kind: Kind::Gauge,

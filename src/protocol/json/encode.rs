@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{CommandError, Id};
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::message::{Kind, Message};
+use crate::base::position::StreamPosition;
 
 /// The first message of a session.
 #[derive(Clone, Debug)]
@@ -47,11 +48,18 @@ impl Welcome<'_> {
 #[derive(Clone, Copy, Debug)]
 pub enum Reply<'a> {
     /// To `subscribe`.
-    Subscribed(&'a ChannelName),
+    Subscribed {
+        /// Which channel.
+        channel: &'a ChannelName,
+        /// Where it is, if it keeps a history.
+        position: Option<StreamPosition>,
+        /// Whether everything that was missed follows, if that was asked for.
+        recovered: Option<bool>,
+    },
     /// To `unsubscribe`.
     Unsubscribed(&'a ChannelName),
-    /// To `publish`.
-    Published,
+    /// To `publish`: where the message is, if the channel keeps a history.
+    Published(Option<StreamPosition>),
     /// To `refresh`.
     Refreshed {
         /// When the new token expires, in seconds since the Unix epoch.
@@ -61,23 +69,32 @@ pub enum Reply<'a> {
     Pong,
 }
 
-/// A reply as JSON text. A command without an id gets none, hence the id is not optional.
-pub fn encode_reply(id: &Id, reply: Reply<'_>) -> Bytes {
+/// A reply as JSON text. A command without an id gets none; without one this is for what a session
+/// is subscribed to from the start.
+pub fn encode_reply(id: Option<&Id>, reply: Reply<'_>) -> Bytes {
     let name = match reply {
-        Reply::Subscribed(_) => "subscribed",
+        Reply::Subscribed { .. } => "subscribed",
         Reply::Unsubscribed(_) => "unsubscribed",
-        Reply::Published => "published",
+        Reply::Published(_) => "published",
         Reply::Refreshed { .. } => "refreshed",
         Reply::Pong => "pong",
     };
     let mut object = Object::new(name, 64);
-    object.raw("id", &id.to_string());
+    if let Some(id) = id {
+        object.raw("id", &id.to_string());
+    }
     match reply {
-        Reply::Subscribed(channel) | Reply::Unsubscribed(channel) => {
+        Reply::Subscribed { channel, position, recovered } => {
             object.string("channel", channel.as_str());
+            object.position(position);
+            if let Some(recovered) = recovered {
+                object.raw("recovered", if recovered { "true" } else { "false" });
+            }
         }
+        Reply::Unsubscribed(channel) => object.string("channel", channel.as_str()),
         Reply::Refreshed { expires_unix_s } => object.optional_number("expires_at", expires_unix_s),
-        Reply::Published | Reply::Pong => {}
+        Reply::Published(position) => object.position(position),
+        Reply::Pong => {}
     }
     object.end()
 }
@@ -92,14 +109,15 @@ pub enum Target<'a> {
 }
 
 /// A message as JSON text: `data` holds a JSON value as the publisher wrote it, `text` a string,
-/// `base64` bytes.
-pub fn encode_message(target: Target<'_>, message: &Message) -> Bytes {
+/// `base64` bytes; `offset` is its number in the channel.
+pub fn encode_message(target: Target<'_>, message: &Message, offset: Option<u64>) -> Bytes {
     // A third more covers base64 exactly and the escapes of ordinary text.
     let mut object = Object::new("message", 300 + message.data().len() / 3 * 4);
     match target {
         Target::Channel(channel) => object.string("channel", channel.as_str()),
         Target::User(user) => object.string("user", user.as_str()),
     }
+    object.optional_number("offset", offset);
     match (message.kind(), message.as_text()) {
         (Kind::Json, Some(value)) => object.raw("data", value),
         (Kind::Text, Some(text)) => object.string("text", text),
@@ -153,6 +171,12 @@ impl Object {
     fn optional_number(&mut self, name: &str, value: Option<u64>) {
         if let Some(value) = value {
             self.raw(name, &value.to_string());
+        }
+    }
+
+    fn position(&mut self, position: Option<StreamPosition>) {
+        if let Some(StreamPosition { epoch, offset }) = position {
+            self.raw("position", &format!("{{\"epoch\":\"{epoch}\",\"offset\":{offset}}}"));
         }
     }
 

@@ -12,9 +12,13 @@ use base64::{DecodeError, Engine as _, alphabet};
 use serde::de::{Deserialize, Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Command, CommandError, DEPTH_MAX, ErrorCode, ID_BYTES_MAX, Id, Request, Token};
+use super::{
+    Command, CommandError, DEPTH_MAX, ErrorCode, Extras, ID_BYTES_MAX, Id, Request, Token,
+};
 use crate::base::ids::ChannelName;
+use crate::base::limits::{PUBLISH_KEY_BYTES_MAX, TTL_MS_MAX};
 use crate::base::message::Message;
+use crate::base::position::Recover;
 
 /// The standard alphabet; browsers pad, others leave it out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -25,7 +29,19 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// How much of an unknown name is repeated in an error.
 const SHOWN_CHARS_MAX: usize = 32;
 
-const FIELDS: [&str; 7] = ["type", "id", "channel", "data", "text", "base64", "token"];
+const FIELDS: [&str; 11] = [
+    "type",
+    "id",
+    "channel",
+    "data",
+    "text",
+    "base64",
+    "token",
+    "recover",
+    "key",
+    "ttl_ms",
+    "idempotency_key",
+];
 const TYPE: usize = 0;
 const ID: usize = 1;
 const CHANNEL: usize = 2;
@@ -33,12 +49,16 @@ const DATA: usize = 3;
 const TEXT: usize = 4;
 const BASE64_DATA: usize = 5;
 const TOKEN: usize = 6;
+const RECOVER: usize = 7;
+const KEY: usize = 8;
+const TTL_MS: usize = 9;
+const IDEMPOTENCY_KEY: usize = 10;
 
 /// The types of command, each with the fields it has besides `type` and `id`.
 const TYPES: [(&str, &[usize]); 5] = [
-    ("subscribe", &[CHANNEL]),
+    ("subscribe", &[CHANNEL, RECOVER]),
     ("unsubscribe", &[CHANNEL]),
-    ("publish", &[CHANNEL, DATA, TEXT, BASE64_DATA]),
+    ("publish", &[CHANNEL, DATA, TEXT, BASE64_DATA, KEY, TTL_MS, IDEMPOTENCY_KEY]),
     ("refresh", &[TOKEN]),
     ("ping", &[]),
 ];
@@ -162,11 +182,19 @@ impl Fields<'_> {
         let (name, allowed) = self.type_row()?;
         self.check_names(name, allowed)?;
         match name {
-            "subscribe" => Ok(Command::Subscribe { channel: self.channel(name)? }),
-            "unsubscribe" => Ok(Command::Unsubscribe { channel: self.channel(name)? }),
-            "publish" => {
-                Ok(Command::Publish { channel: self.channel(name)?, message: self.message()? })
+            "subscribe" => {
+                Ok(Command::Subscribe { channel: self.channel(name)?, recover: self.recover()? })
             }
+            "unsubscribe" => Ok(Command::Unsubscribe { channel: self.channel(name)? }),
+            "publish" => Ok(Command::Publish {
+                channel: self.channel(name)?,
+                message: self.message()?,
+                extras: Extras {
+                    key: self.key(KEY)?,
+                    ttl_ms: self.ttl_ms()?,
+                    idempotency_key: self.key(IDEMPOTENCY_KEY)?,
+                },
+            }),
             "refresh" => {
                 let token = self.string(TOKEN)?.ok_or_else(|| missing(name, TOKEN))?;
                 Ok(Command::Refresh { token: Token(token.into_owned()) })
@@ -226,6 +254,41 @@ impl Fields<'_> {
         let channel = self.string(CHANNEL)?.ok_or_else(|| missing(name, CHANNEL))?;
         ChannelName::new(&channel)
             .map_err(|error| (ErrorCode::BadChannel, format!("\"channel\": {error}").into()))
+    }
+
+    /// An epoch that is none of ours is no error: the client may have been on another node.
+    fn recover(&self) -> Result<Option<Recover>, Fault> {
+        #[derive(serde::Deserialize)]
+        struct Position {
+            epoch: String,
+            offset: u64,
+        }
+        let Some(raw) = self.values[RECOVER] else { return Ok(None) };
+        let Position { epoch, offset } = serde_json::from_str(raw).map_err(|_| {
+            bad_request(
+                "\"recover\" is the last position that was seen: {\"epoch\":\"...\",\"offset\":1}",
+            )
+        })?;
+        Ok(Some(Recover { epoch: epoch.parse().ok(), offset }))
+    }
+
+    fn key(&self, at: usize) -> Result<Option<Box<str>>, Fault> {
+        let Some(key) = self.string(at)? else { return Ok(None) };
+        match key.len() {
+            1..=PUBLISH_KEY_BYTES_MAX => Ok(Some(key.into())),
+            len => Err(bad_request(format!(
+                "\"{}\" has {len} bytes; it may have 1 to {PUBLISH_KEY_BYTES_MAX}",
+                FIELDS[at]
+            ))),
+        }
+    }
+
+    fn ttl_ms(&self) -> Result<Option<u64>, Fault> {
+        let Some(raw) = self.values[TTL_MS] else { return Ok(None) };
+        let ttl_ms = raw.parse().ok().filter(|ms| (1..=TTL_MS_MAX).contains(ms));
+        ttl_ms.map(Some).ok_or_else(|| {
+            bad_request(format!("\"ttl_ms\" must be an integer from 1 to {TTL_MS_MAX}"))
+        })
     }
 
     fn message(&self) -> Result<Message, Fault> {

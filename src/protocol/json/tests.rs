@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::base::ids::{SessionId, UserId};
 use crate::base::message::Kind;
+use crate::base::position::{Recover, StreamPosition};
 
 fn channel(name: &str) -> ChannelName {
     ChannelName::new(name).unwrap()
@@ -31,9 +32,32 @@ fn refused(text: &str, code: ErrorCode, parts: &[&str]) -> CommandError {
 fn every_command_is_read() {
     let id = Some(Id::from(1));
     let news = channel("news");
-    let publish = |message| Command::Publish { channel: channel("news"), message };
+    let publish_with =
+        |message, extras| Command::Publish { channel: channel("news"), message, extras };
+    let publish = |message| publish_with(message, Extras::default());
+    let subscribe = |recover| Command::Subscribe { channel: channel("news"), recover };
+    let epoch = "00112233aabbccdd".parse().unwrap();
     for (text, command) in [
-        (r#""type":"subscribe","channel":"news""#, Command::Subscribe { channel: news.clone() }),
+        (r#""type":"subscribe","channel":"news""#, subscribe(None)),
+        (
+            r#""type":"subscribe","channel":"news","recover":{"epoch":"00112233aabbccdd","offset":7}"#,
+            subscribe(Some(Recover { epoch: Some(epoch), offset: 7 })),
+        ),
+        (
+            r#""type":"subscribe","channel":"news","recover":{"epoch":"elsewhere","offset":0}"#,
+            subscribe(Some(Recover { epoch: None, offset: 0 })),
+        ),
+        (
+            r#""type":"publish","channel":"news","text":"a","key":"k","ttl_ms":5,"idempotency_key":"i""#,
+            publish_with(
+                Message::text("a"),
+                Extras {
+                    key: Some("k".into()),
+                    ttl_ms: Some(5),
+                    idempotency_key: Some("i".into()),
+                },
+            ),
+        ),
         (r#""type":"unsubscribe","channel":"news""#, Command::Unsubscribe { channel: news }),
         (
             r#""type":"publish","channel":"news","data":{"a": 1.0}"#,
@@ -71,7 +95,7 @@ fn an_id_is_repeated_as_it_was_written() {
     let long = format!("\"{}\"", "x".repeat(64));
     for id in ["0", "7", "9007199254740991", "\"\"", "\"a\\u0041\\n\"", &long] {
         let request = parse(&format!(r#"{{"type":"ping","id": {id} }}"#)).unwrap();
-        let reply = encode_reply(&request.id.unwrap(), Reply::Pong);
+        let reply = encode_reply(request.id.as_ref(), Reply::Pong);
         assert_eq!(reply, format!(r#"{{"type":"pong","id":{id}}}"#));
     }
     let longer = format!("\"{}\"", "x".repeat(65));
@@ -185,9 +209,9 @@ fn nesting_is_bounded() {
 fn data_keeps_its_spelling_on_one_line() {
     let text =
         "{\"type\":\"publish\",\"channel\":\"a\",\"data\":{\"n\": 1.50,\n\"b\":\"\\u00e9\"}}";
-    let Command::Publish { channel, message } = parse(text).unwrap().command else { panic!() };
+    let Command::Publish { channel, message, .. } = parse(text).unwrap().command else { panic!() };
     assert_eq!(
-        encode_message(Target::Channel(&channel), &message),
+        encode_message(Target::Channel(&channel), &message, None),
         r#"{"type":"message","channel":"a","data":{"n": 1.50, "b":"\u00e9"}}"#
     );
 }
@@ -196,10 +220,23 @@ fn data_keeps_its_spelling_on_one_line() {
 fn replies_and_welcome() {
     let id = Id::from(3);
     let news = channel("a\"b");
+    let position = StreamPosition { epoch: "00112233aabbccdd".parse().unwrap(), offset: 7 };
+    let subscribed =
+        |position, recovered| Reply::Subscribed { channel: &news, position, recovered };
     for (reply, wanted) in [
-        (Reply::Subscribed(&news), json!({"type": "subscribed", "id": 3, "channel": "a\"b"})),
+        (subscribed(None, None), json!({"type": "subscribed", "id": 3, "channel": "a\"b"})),
+        (
+            subscribed(Some(position), Some(true)),
+            json!({"type": "subscribed", "id": 3, "channel": "a\"b", "recovered": true,
+                "position": {"epoch": "00112233aabbccdd", "offset": 7}}),
+        ),
         (Reply::Unsubscribed(&news), json!({"type": "unsubscribed", "id": 3, "channel": "a\"b"})),
-        (Reply::Published, json!({"type": "published", "id": 3})),
+        (Reply::Published(None), json!({"type": "published", "id": 3})),
+        (
+            Reply::Published(Some(position)),
+            json!({"type": "published", "id": 3,
+                "position": {"epoch": "00112233aabbccdd", "offset": 7}}),
+        ),
         (Reply::Refreshed { expires_unix_s: None }, json!({"type": "refreshed", "id": 3})),
         (
             Reply::Refreshed { expires_unix_s: Some(9) },
@@ -207,7 +244,7 @@ fn replies_and_welcome() {
         ),
         (Reply::Pong, json!({"type": "pong", "id": 3})),
     ] {
-        assert_eq!(value(&encode_reply(&id, reply)), wanted);
+        assert_eq!(value(&encode_reply(Some(&id), reply)), wanted);
     }
     let user = UserId::new("zoë").unwrap();
     let mut welcome = Welcome {
@@ -306,9 +343,9 @@ proptest! {
         let text = json!({"type": "publish", "id": id, "channel": name, "data": data}).to_string();
         let request = parse(&text).unwrap();
         prop_assert_eq!(request.id.unwrap().to_string(), id.to_string());
-        let Command::Publish { channel, message } = request.command else { panic!() };
+        let Command::Publish { channel, message, .. } = request.command else { panic!() };
         prop_assert_eq!(message.kind(), Kind::Json);
-        let sent = value(&encode_message(Target::Channel(&channel), &message));
+        let sent = value(&encode_message(Target::Channel(&channel), &message, None));
         // The value is read twice as well: a float may read back one bit off, its spelling may not.
         prop_assert_eq!(message.as_text(), Some(&*data.to_string()));
         prop_assert_eq!(sent["data"].clone(), serde_json::from_str::<Value>(&data.to_string()).unwrap());
@@ -318,9 +355,9 @@ proptest! {
     #[test]
     fn text_and_bytes_arrive(text in any::<String>(), bytes in any::<Vec<u8>>(), user in "[^\\pC]{1,30}") {
         let user = UserId::new(&user).unwrap();
-        let sent = value(&encode_message(Target::User(&user), &Message::text(text.clone())));
+        let sent = value(&encode_message(Target::User(&user), &Message::text(text.clone()), None));
         prop_assert_eq!(sent, json!({"type": "message", "user": user.as_str(), "text": text}));
-        let sent = value(&encode_message(Target::User(&user), &Message::binary(bytes.clone())));
+        let sent = value(&encode_message(Target::User(&user), &Message::binary(bytes.clone()), None));
         let encoded = sent["base64"].as_str().unwrap();
         let standard = base64::engine::general_purpose::STANDARD;
         prop_assert_eq!(standard.decode(encoded).unwrap(), bytes);

@@ -1,0 +1,54 @@
+//! `channels.rules`: from what was typed to what channels keep and do.
+
+use super::Places;
+use super::error::ConfigError;
+use super::raw::RawRule;
+use crate::base::channels::{ChannelOptions, ChannelRules, HistoryOptions};
+use crate::base::ids::ChannelName;
+use crate::base::limits::SlowConsumerPolicy;
+
+const PATH: &str = "channels.rules";
+
+/// The rules, each for another pattern.
+pub(crate) fn channels(rules: Vec<RawRule>, places: &Places) -> Result<ChannelRules, ConfigError> {
+    let mut checked = ChannelRules::default();
+    for (index, rule) in rules.into_iter().enumerate() {
+        let wrong = |what: String| {
+            let place = places.of_item(PATH, index);
+            Err(ConfigError::new(place, format!("{PATH}[{index}] {what}")))
+        };
+        let Some(pattern) = rule.pattern.as_deref() else {
+            return wrong("has no match; write match = \"news\", \"news.*\" or \"*\"".into());
+        };
+        if pattern != "*"
+            && let Err(error) = ChannelName::new(pattern)
+        {
+            return wrong(format!("has a match that no channel can have: {error}; change it"));
+        }
+        let options = options(&rule);
+        if options.cache && !options.history.is_on() {
+            return wrong(
+                "has cache without a history to take the newest message from; add \
+                 history_publications_max = 1"
+                    .into(),
+            );
+        }
+        if !checked.add(pattern, options) {
+            return wrong(format!("is the second one for {pattern}; put both into one"));
+        }
+    }
+    Ok(checked)
+}
+
+fn options(rule: &RawRule) -> ChannelOptions {
+    let default = HistoryOptions::default();
+    ChannelOptions {
+        policy: rule.policy.as_deref().and_then(SlowConsumerPolicy::from_name),
+        history: HistoryOptions {
+            publications_max: rule.history_publications_max.unwrap_or(default.publications_max),
+            bytes_max: rule.history_bytes_max.unwrap_or(default.bytes_max),
+            age_max_ms: rule.history_age_max_ms.unwrap_or(default.age_max_ms),
+        },
+        cache: rule.cache.unwrap_or(false),
+    }
+}

@@ -1,0 +1,100 @@
+//! A publication with its encoded forms: each is made once, when somebody first needs it, and shared
+//! by all lanes, outboxes and the history.
+//!
+//! A form that is deflated is made of the plain one. One that is not worth it shares its bytes.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::shared::Shared;
+use crate::base::channels::ChannelOptions;
+use crate::frame::{self, WindowBits};
+use crate::protocol::{Form, Publication, WireFormat};
+
+/// The deflated forms, aside: most publications have none.
+type Deflated = [OnceLock<Bytes>; Form::DEFLATED_COUNT];
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) publication: Publication,
+    /// Of the channel it goes to; `None` for one user's.
+    pub(crate) channel: Option<Origin>,
+    /// Its number in the channel, once that has taken it.
+    offset: OnceLock<u64>,
+    /// When it is of no use any more, in coarse milliseconds.
+    pub(crate) expires_ms: Option<u64>,
+    /// What it is the newest value of, for a channel that conflates.
+    pub(crate) key: Option<Box<str>>,
+    plain: [OnceLock<Bytes>; WireFormat::COUNT],
+    deflated: OnceLock<Box<Deflated>>,
+}
+
+/// The channel that a publication went through.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// Which life of which channel: unlike its name this never comes back.
+    pub(crate) stream: u64,
+    pub(crate) options: Arc<ChannelOptions>,
+}
+
+impl Encoded {
+    pub(crate) fn new(publication: Publication, channel: Option<Origin>) -> Self {
+        let (offset, plain, deflated) = Default::default();
+        Self { publication, channel, offset, expires_ms: None, key: None, plain, deflated }
+    }
+
+    /// Bytes of its message, without any framing.
+    pub(crate) fn message_len(&self) -> usize {
+        self.publication.message.data().len()
+    }
+
+    /// For the holder of the channel's duty, before anybody can ask for a form.
+    pub(crate) fn set_offset(&self, offset: u64) {
+        let again = self.offset.set(offset).is_err();
+        debug_assert!(!again, "a publication is numbered once");
+    }
+
+    /// Its number in the channel.
+    pub(crate) fn offset(&self) -> Option<u64> {
+        self.offset.get().copied()
+    }
+
+    /// Whether it is of no use any more.
+    pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|at| at <= now_ms)
+    }
+
+    /// Its wire bytes in this form.
+    pub(crate) fn frame(&self, form: Form, shared: &Shared) -> &Bytes {
+        let (Some(window), Some(at)) = (form.deflate, form.deflated_index()) else {
+            return self.plain_frame(form.format);
+        };
+        let deflated = self.deflated.get_or_init(Default::default);
+        deflated[at].get_or_init(|| deflate(self.plain_frame(form.format), window, shared))
+    }
+
+    fn plain_frame(&self, format: WireFormat) -> &Bytes {
+        self.plain[format as usize].get_or_init(|| {
+            let shows_offset =
+                self.channel.as_ref().is_some_and(|channel| channel.options.shows_offsets());
+            format.encode(&self.publication, self.offset().filter(|_| shows_offset))
+        })
+    }
+}
+
+/// The frame deflated, or as it is if that is not worth it.
+fn deflate(plain: &Bytes, window: WindowBits, shared: &Shared) -> Bytes {
+    let settings = &shared.limits.deflate;
+    let Some((opcode, payload)) = frame::split_data(plain) else { return plain.clone() };
+    if payload.len() < settings.min_bytes {
+        return plain.clone();
+    }
+    let began = Instant::now();
+    let deflated = frame::encode_deflated(opcode, payload, window, settings.level)
+        .unwrap_or_else(|| plain.clone());
+    shared.counters.deflate.note(plain.len(), deflated.len(), began.elapsed());
+    deflated
+}

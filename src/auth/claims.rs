@@ -1,10 +1,12 @@
 //! From the claims of a verified token to a grant.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::jwt::{AuthSettings, PATTERN_BYTES_MAX, PATTERNS_MAX};
-use crate::base::access::{Grant, Refusal, Rules};
+use crate::base::access::{Grant, Info, Refusal, Rules};
 use crate::base::ids::UserId;
 
 /// The last second of the year 9999. A later date was meant in milliseconds, and would make a
@@ -29,6 +31,8 @@ pub(super) struct Claims {
     subscribe: Option<Value>,
     #[serde(default, deserialize_with = "given")]
     publish: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    info: Option<Value>,
 }
 
 /// Keeps a field that is `null` apart from one that is not there, which `Option` does not.
@@ -65,6 +69,7 @@ pub(super) fn grant(claims: Claims, settings: &AuthSettings, now_s: u64) -> Resu
     check_aud(claims.aud.as_ref(), settings.audience.as_deref()).or_else(invalid)?;
     Ok(Grant {
         user: claims.sub.as_ref().map(user).transpose().or_else(invalid)?,
+        info: claims.info.as_ref().map(info).transpose().or_else(invalid)?,
         expires_unix_s,
         subscribe: match &claims.subscribe {
             None => settings.default_subscribe.clone(),
@@ -128,6 +133,10 @@ fn user(sub: &Value) -> Result<UserId, &'static str> {
         Value::Number(_) => Err("its sub is a number; write it as a string"),
         _ => Err("its sub is not a string"),
     }
+}
+
+fn info(info: &Value) -> Result<Arc<Info>, &'static str> {
+    Info::new(info).map(Arc::new).ok_or("its info has more than 1,024 bytes")
 }
 
 fn rules(patterns: &Value) -> Option<Rules> {

@@ -86,6 +86,7 @@ fn a_good_token_grants_what_it_says() {
         "publish": [], "iss": "anybody", "aud": "anything", "other": {"a": [1]}});
     let grant = hs256().authorise(Some(&hs_token(&claims.to_string())), now());
     let wanted = Grant {
+        info: None,
         user: Some(UserId::new("zoë").unwrap()),
         expires_unix_s: Some(NOW_S + 60),
         subscribe: Rules::from_patterns(["news", "a.*"]),

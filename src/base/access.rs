@@ -1,6 +1,7 @@
 //! What a peer may do, and the port through which somebody decides it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::ids::UserId;
@@ -51,11 +52,33 @@ impl Rules {
     }
 }
 
+/// The longest [`Info`], in bytes.
+pub const INFO_BYTES_MAX: usize = 1_024;
+
+/// What others may see of a peer besides its user: one JSON value of at most [`INFO_BYTES_MAX`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info(Box<str>);
+
+impl Info {
+    /// From a JSON value; `None` if it is too long.
+    pub fn new(value: &serde_json::Value) -> Option<Self> {
+        let text = value.to_string();
+        (text.len() <= INFO_BYTES_MAX).then(|| Self(text.into()))
+    }
+
+    /// As JSON text.
+    pub fn as_json(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Who a peer is and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The user, if there is one.
     pub user: Option<UserId>,
+    /// What others may see of it where presence is on.
+    pub info: Option<Arc<Info>>,
     /// When the grant ends, in seconds since the Unix epoch; `None` for never.
     pub expires_unix_s: Option<u64>,
     /// Channels it may subscribe to.
@@ -67,7 +90,13 @@ pub struct Grant {
 impl Grant {
     /// Nobody in particular, who may do everything.
     pub fn anyone() -> Self {
-        Self { user: None, expires_unix_s: None, subscribe: Rules::all(), publish: Rules::all() }
+        Self {
+            user: None,
+            info: None,
+            expires_unix_s: None,
+            subscribe: Rules::all(),
+            publish: Rules::all(),
+        }
     }
 }
 

@@ -15,6 +15,11 @@ pub struct ChannelOptions {
     /// Whether a session gets the newest publication when it subscribes, default no. Works with a
     /// history of one and more.
     pub cache: bool,
+    /// Whether anybody can ask who is in it, default no. Memory: about 60 bytes for each user there.
+    pub presence: bool,
+    /// Whether its sessions can be told who comes and goes, default no. Every such event is a message
+    /// to each session that asked for it.
+    pub join_leave: bool,
 }
 
 /// What a channel keeps of what was published, for sessions that come back.

@@ -142,6 +142,8 @@ pub struct Counters {
     pub publication_bytes: Count,
     /// Publications that did not go out because their idempotency key or version had.
     pub publications_repeated: Count,
+    /// Events of who comes and goes that found no room; the next one says how many.
+    pub presence_events_dropped: Count,
     /// Bytes that the histories hold: messages and bookkeeping.
     pub history_bytes: Gauge,
     /// Sessions that came back and got everything they missed.
@@ -183,6 +185,7 @@ impl Counters {
             publications: Count::default(),
             publication_bytes: Count::default(),
             publications_repeated: Count::default(),
+            presence_events_dropped: Count::default(),
             history_bytes: Gauge::default(),
             recovered: Count::default(),
             unrecovered: Count::default(),

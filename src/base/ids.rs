@@ -75,6 +75,9 @@ impl Default for SessionIds {
 /// The longest channel name, in bytes.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 200;
 
+/// What the name of a channel for events about another one begins with.
+const BESIDE: char = '\u{1}';
+
 /// The longest user id, in bytes.
 pub const USER_ID_BYTES_MAX: usize = 128;
 
@@ -106,6 +109,17 @@ impl ChannelName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The channel for events about this one. Nobody can type its name: it begins with a character
+    /// that [`new`](Self::new) refuses.
+    pub(crate) fn beside(&self) -> Self {
+        Self(format!("{BESIDE}{}", self.0).into())
+    }
+
+    /// The channel that this one is for events about, if it is.
+    pub(crate) fn about(&self) -> Option<&str> {
+        self.0.strip_prefix(BESIDE)
     }
 }
 

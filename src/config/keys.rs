@@ -96,6 +96,8 @@ const CHANNEL_RULES: TableKind = TableKind {
         ("history_bytes_max", Kind::Number { min: 1 << 10, max: GIB }),
         ("history_age_max_ms", Kind::Number { min: 1, max: 30 * DAY_MS }),
         ("cache", Kind::Switch),
+        ("presence", Kind::Switch),
+        ("join_leave", Kind::Switch),
     ],
     example: "[{ match = \"news.*\", policy = \"disconnect\", history_publications_max = 100 }]",
     is_secret: false,
@@ -277,7 +279,8 @@ pub(crate) const KEYS: &[Key] = &[
          session that is behind, hub.slow_consumer_policy by default. history_publications_max \
          turns on a history for sessions that come back, up to history_bytes_max (1 MiB) of \
          messages no older than history_age_max_ms (60,000). With cache a session gets the newest \
-         message when it subscribes.")
+         message when it subscribes. presence lets its sessions and the API ask who is in it, \
+         join_leave lets them be told who comes and goes.")
         .example("[{ match = \"news.*\", history_publications_max = 100, cache = true }]"),
 
     number("messages.message_bytes_max", (1, GIB), |s| int(s.messages.message_bytes_max),

@@ -108,6 +108,8 @@ pub(crate) struct RawRule {
     pub(crate) history_bytes_max: Option<usize>,
     pub(crate) history_age_max_ms: Option<u64>,
     pub(crate) cache: Option<bool>,
+    pub(crate) presence: Option<bool>,
+    pub(crate) join_leave: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

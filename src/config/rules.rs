@@ -50,5 +50,7 @@ fn options(rule: &RawRule) -> ChannelOptions {
             age_max_ms: rule.history_age_max_ms.unwrap_or(default.age_max_ms),
         },
         cache: rule.cache.unwrap_or(false),
+        presence: rule.presence.unwrap_or(false),
+        join_leave: rule.join_leave.unwrap_or(false),
     }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::base::access::{Authoriser, Grant, Refusal};
+use crate::base::access::{Authoriser, Grant, Info, Refusal};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::message::Message;
@@ -13,9 +13,15 @@ use crate::base::position::Recover;
 use crate::frame::{self, DataKind, Opcode, Payload};
 use crate::hub::letters::{JoinReply, Receipt};
 use crate::hub::session::Session;
-use crate::hub::{Hub, PublishError, PublishOptions, SubscribeError};
+use crate::hub::{Hub, Presence, PublishError, PublishOptions, SubscribeError};
 use crate::protocol::WireFormat;
 use crate::protocol::json::{self, Command, CommandError, ErrorCode, Id, Reply, Welcome};
+
+/// Bytes of the answer who is in a channel: half of what may wait for a session in replies.
+const PRESENCE_BYTES_MAX: usize = 32 << 10;
+
+/// Sessions that are looked at for it: with the shortest of entries, what fits.
+const PRESENCE_SESSIONS_MAX: usize = 1_000;
 
 /// What the reader does after a message.
 #[derive(Debug)]
@@ -182,9 +188,10 @@ impl Json {
         };
         let id = request.id;
         match request.command {
-            Command::Subscribe { channel, recover } => {
-                self.subscribe(hub, session, id, &channel, recover)
+            Command::Subscribe { channel, recover, join_leave } => {
+                self.subscribe(hub, session, id, &channel, recover, join_leave)
             }
+            Command::Presence { channel } => presence(hub, session, id, channel),
             Command::Unsubscribe { channel } => unsubscribe(hub, session, id, &channel),
             Command::Publish { channel, message, extras } => {
                 if !self.grant.publish.allow(channel.as_str()) {
@@ -213,12 +220,22 @@ impl Json {
         id: Option<Id>,
         channel: &ChannelName,
         recover: Option<Recover>,
+        join_leave: bool,
     ) -> Flow {
         if !self.grant.subscribe.allow(channel.as_str()) {
             return fail(hub, session, &CommandError::new(id, ErrorCode::Forbidden));
         }
+        if join_leave && !hub.channel_options(channel).join_leave {
+            let error = CommandError::new(id, ErrorCode::NotAvailable)
+                .with_message("join_leave is not turned on for this channel");
+            return fail(hub, session, &error);
+        }
         let reply = id.clone().map(|id| subscribed(Some(id), channel));
-        let error = match hub.join(session, channel, reply, recover) {
+        let joined = hub.join(session, channel, reply, recover).and_then(|()| match join_leave {
+            true => hub.join_beside(session, channel),
+            false => Ok(()),
+        });
+        let error = match joined {
             Ok(()) => return Flow::Next,
             Err(error) => error,
         };
@@ -260,6 +277,31 @@ impl Json {
         reply(hub, session, id.as_ref(), Reply::Refreshed { expires_unix_s });
         Flow::Next
     }
+}
+
+/// Only for who is in the channel itself.
+fn presence(hub: &Hub, session: &Arc<Session>, id: Option<Id>, channel: ChannelName) -> Flow {
+    if !hub.channel_options(&channel).presence {
+        let error = CommandError::new(id, ErrorCode::NotAvailable)
+            .with_message("presence is not turned on for this channel");
+        return fail(hub, session, &error);
+    }
+    if !hub.is_in(session, &channel) {
+        return fail(hub, session, &CommandError::new(id, ErrorCode::NotSubscribed));
+    }
+    if let Some(id) = id {
+        let (to, asker, name) = (hub.clone(), session.clone(), channel.clone());
+        let give = Box::new(move |presence: Presence| {
+            let shown = presence.sessions.iter().map(|who| {
+                (who.session, who.user.as_ref(), who.info.as_deref().map(Info::as_json))
+            });
+            let counts = (presence.sessions_count, presence.users_count);
+            let text = json::encode_presence(&id, &name, shown, counts, PRESENCE_BYTES_MAX);
+            to.control(&asker, frame::encode(Opcode::Text, &text));
+        });
+        hub.ask_presence(&channel, PRESENCE_SESSIONS_MAX, give);
+    }
+    Flow::Next
 }
 
 fn unsubscribe(hub: &Hub, session: &Arc<Session>, id: Option<Id>, channel: &ChannelName) -> Flow {

@@ -202,6 +202,7 @@ pub fn upgrade<B>(
 fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connection, UpgradeError> {
     let options = SessionOptions {
         user: accept.grant.user.clone(),
+        info: accept.grant.info.clone(),
         form: Form { format: accept.format, deflate: deflate.map(|agreed| agreed.window_bits) },
         expires_unix_s: accept.grant.expires_unix_s,
         peer: accept.peer,

@@ -44,6 +44,7 @@ use super::lane::Item;
 use super::letters::{Join, JoinReply, Leave, Terms};
 use super::mailbox::{Duty, Mailbox};
 use super::prepared::Prepared;
+use super::presence::{Asked, Users, announce};
 use super::roster::{LetterNumber, Member, Roster, Snapshot, SnapshotSwap};
 use super::session::Session;
 use super::shared::{Place, Shared};
@@ -74,6 +75,8 @@ pub(crate) enum Letter {
     Publish(Arc<Prepared>, Option<Box<Terms>>),
     Join(Box<Join>),
     Leave(Box<Leave>),
+    /// Who is in it?
+    Presence(Asked),
     /// A question to what the channel keeps, in order with everything else.
     Ask(Question),
     /// Let go of members that have left since the last publication.
@@ -96,6 +99,10 @@ struct State {
     number: LetterNumber,
     roster: Roster<Arc<Session>>,
     stream: Stream,
+    /// Only where presence is on.
+    users: Users,
+    /// Events of who comes and goes that found no room.
+    events_missed: u64,
     /// Whether it stands in the hub's list of channels to tidy.
     is_stale: bool,
     /// Whether it stands in the hub's list of channels that keep something.
@@ -114,6 +121,8 @@ impl Channel {
             number: 0,
             roster: Roster::new(lanes),
             stream: Stream::new(shared.epochs.next()),
+            users: Users::default(),
+            events_missed: 0,
             is_stale: false,
             is_keeping: false,
         };
@@ -210,12 +219,16 @@ impl Channel {
                 let Leave { session, reply } = *leave;
                 state.roster.leave(usize::from(session.lane), session.id, state.number);
                 self.count(state, shared, -1);
+                self.note_presence(&session, false, state, shared);
                 state.stream.note_use(shared);
                 self.expire_later(state, shared);
                 self.tidy_later(state, shared);
                 if let Some(frame) = reply {
                     self.reply(session, frame, Vec::new(), true, shared);
                 }
+            }
+            Letter::Presence(asked) => {
+                asked.answer(state.roster.members(), state.roster.count(), state.users.count());
             }
             Letter::Ask(question) => {
                 state.stream.expire(&self.origin.options, shared);
@@ -264,11 +277,26 @@ impl Channel {
         let (id, since) = (session.id, state.number);
         state.roster.join(lane, Member { session: session.clone(), id, since });
         self.count(state, shared, 1);
+        self.note_presence(&session, true, state, shared);
         let (joined, replay) =
             state.stream.recover(recover, session.form, &self.origin.options, shared);
         let frame = reply.and_then(|JoinReply(make)| make(joined)).unwrap_or_default();
         if !frame.is_empty() || !replay.is_empty() {
             self.reply(session, frame, replay, false, shared);
+        }
+    }
+
+    fn note_presence(&self, session: &Session, is_join: bool, state: &mut State, shared: &Shared) {
+        let options = &self.origin.options;
+        if let (true, Some(user)) = (options.presence, &session.user) {
+            match is_join {
+                true => state.users.join(user),
+                false => state.users.leave(user),
+            }
+        }
+        if options.join_leave {
+            let told = announce(&self.name, session, is_join, state.events_missed, shared);
+            state.events_missed = if told { 0 } else { state.events_missed + 1 };
         }
     }
 

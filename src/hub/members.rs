@@ -12,6 +12,7 @@ use super::errors::{OpenError, SubscribeError};
 use super::lane::Item;
 use super::letters::{Join, JoinReply, Leave};
 use super::session::{Session, SessionOptions};
+use crate::base::channels::ChannelOptions;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::position::Recover;
@@ -137,8 +138,36 @@ impl Hub {
     pub(super) fn create_channel(&self, name: &ChannelName) -> Option<Channel> {
         let shared = &self.inner.shared;
         let place = shared.channel_place()?;
-        let options = shared.channels.of(name.as_str()).clone();
+        let options = match name.about() {
+            None => shared.channels.of(name.as_str()).clone(),
+            // Of its rule only the policy is for events about it as well.
+            Some(about) => Arc::new(ChannelOptions {
+                policy: shared.channels.of(about).policy,
+                ..ChannelOptions::default()
+            }),
+        };
         Some(Channel::new(name.clone(), options, place, shared))
+    }
+
+    /// Has a member of a channel told who comes and goes there, until it leaves.
+    pub(crate) fn join_beside(
+        &self,
+        session: &Arc<Session>,
+        name: &ChannelName,
+    ) -> Result<(), SubscribeError> {
+        self.join(session, &name.beside(), None, None).inspect_err(|_| {
+            self.part(session, name, None);
+        })
+    }
+
+    /// Whether the session is in the channel, or about to be.
+    pub(crate) fn is_in(&self, session: &Session, name: &ChannelName) -> bool {
+        session.subscriptions.lock().channels().iter().any(|channel| channel.name == *name)
+    }
+
+    /// What the channel keeps and does.
+    pub fn channel_options(&self, name: &ChannelName) -> &ChannelOptions {
+        self.inner.shared.channels.of(name.as_str())
     }
 
     /// Takes a session out of a channel. Returns whether it was in. Publications that were not yet
@@ -159,10 +188,18 @@ impl Hub {
         let Some(channels) = subscriptions.open() else { return false };
         let found = channels.iter().position(|channel| channel.name == *name);
         let Some(at) = found else { return false };
-        let channel = channels.swap_remove(at);
-        let duty = channel.mailbox.post(leave(session, reply));
+        let mut left = vec![(channels.swap_remove(at), reply)];
+        let beside = |channel: &Arc<Channel>| channel.name.about() == Some(name.as_str());
+        if let Some(at) = channels.iter().position(beside) {
+            left.insert(0, (channels.swap_remove(at), None));
+        }
+        let post = |(channel, reply): (Arc<Channel>, _)| {
+            let duty = channel.mailbox.post(leave(session, reply))?;
+            Some((channel, duty))
+        };
+        let duties: Vec<_> = left.into_iter().filter_map(post).collect();
         drop(subscriptions);
-        if let Some(duty) = duty {
+        for (channel, duty) in duties {
             channel.drain(duty, &self.inner.shared);
         }
         true
@@ -257,7 +294,8 @@ impl Hub {
         let mut found = Vec::new();
         self.inner.shared.directory.for_each(|channel| {
             let subscribers = channel.subscribers();
-            if found.len() < most && subscribers > 0 && pick(channel.name.as_str()) {
+            let is_shown = subscribers > 0 && channel.name.about().is_none();
+            if found.len() < most && is_shown && pick(channel.name.as_str()) {
                 found.push(ChannelInfo { name: channel.name.clone(), subscribers });
             }
         });
@@ -272,7 +310,12 @@ impl Hub {
             id,
             user: session.user.clone(),
             peer: session.peer(),
-            channels: subscriptions.channels().iter().map(|channel| channel.name.clone()).collect(),
+            channels: subscriptions
+                .channels()
+                .iter()
+                .filter(|channel| channel.name.about().is_none())
+                .map(|channel| channel.name.clone())
+                .collect(),
             outbox_bytes: session.outbox.lag().map_or(0, |lag| lag.bytes),
         })
     }

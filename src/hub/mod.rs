@@ -23,6 +23,7 @@ mod members;
 mod pass;
 mod past;
 mod prepared;
+pub(crate) mod presence;
 mod publish;
 mod registry;
 mod repeats;
@@ -45,6 +46,7 @@ pub use errors::{OpenError, PublishError, SubscribeError};
 pub use history::Version;
 pub use members::{ChannelInfo, SessionInfo};
 pub use past::{HistoryError, HistoryPage, HistoryQuery};
+pub use presence::{Presence, Present};
 pub use publish::{PublishOptions, Published};
 pub use session::SessionOptions;
 

@@ -145,7 +145,7 @@ impl Hub {
 
     /// Whether the channel keeps a history.
     pub fn keeps_history(&self, channel: &ChannelName) -> bool {
-        self.inner.shared.channels.of(channel.as_str()).history.is_on()
+        self.channel_options(channel).history.is_on()
     }
 
     fn letter(

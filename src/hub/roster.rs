@@ -82,6 +82,15 @@ impl<S: Clone> Roster<S> {
         self.count -= 1;
     }
 
+    /// The members after all joins and leaves so far, in no order.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &S> {
+        self.lanes.iter().flat_map(|LaneRoster { current, joined, left }| {
+            let alive =
+                |member: &&Member<S>| left.get(&member.id).is_none_or(|&at| at < member.since);
+            current.iter().chain(joined).filter(alive).map(|member| &member.session)
+        })
+    }
+
     /// Members after all joins and leaves so far.
     pub(crate) fn count(&self) -> usize {
         self.count

@@ -40,6 +40,7 @@ use parking_lot::Mutex;
 
 use super::channel::Channel;
 use super::times::Times;
+use crate::base::access::Info;
 use crate::base::disconnect::Reason;
 use crate::base::ids::{SessionId, UserId};
 use crate::outbox::Socket;
@@ -51,6 +52,8 @@ use crate::protocol::{Form, WireFormat};
 pub struct SessionOptions {
     /// The user it belongs to, if any.
     pub user: Option<UserId>,
+    /// What others may see of it where presence is on.
+    pub info: Option<Arc<Info>>,
     /// How it wants its messages.
     pub form: Form,
     /// When it ends by itself, in seconds since the Unix epoch.
@@ -61,7 +64,13 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { user: None, form: Form::plain(WireFormat::Raw), expires_unix_s: None, peer: None }
+        Self {
+            user: None,
+            info: None,
+            form: Form::plain(WireFormat::Raw),
+            expires_unix_s: None,
+            peer: None,
+        }
     }
 }
 
@@ -93,6 +102,7 @@ pub(crate) struct Session {
     pub(crate) reader: AtomicWaker,
     pub(crate) subscriptions: Mutex<Subscriptions>,
     pub(crate) user: Option<UserId>,
+    pub(crate) info: Option<Arc<Info>>,
     peer: Option<Peer>,
 }
 
@@ -141,6 +151,7 @@ impl Session {
             reader: AtomicWaker::new(),
             subscriptions: Mutex::new(Subscriptions(Some(Vec::new()))),
             user: options.user,
+            info: options.info,
             peer: options.peer.map(|peer| Peer { ip: peer.ip(), port: peer.port() }),
         }
     }

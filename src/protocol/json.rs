@@ -7,13 +7,21 @@
 //!
 //! | command | reply |
 //! |---|---|
-//! | `{"type":"subscribe","id":1,"channel":"news"}` | `{"type":"subscribed","id":1,"channel":"news"}` |
+//! | `{"type":"subscribe","id":1,"channel":"news"}` | `{"type":"subscribed","id":1,"channel":"news"}`, with `"position":{"epoch":"…","offset":7}` if the channel keeps a history |
+//! | the same with `"recover":{"epoch":"…","offset":4}` | the same with `"recovered":true`, then the messages 5 to 7; or `"recovered":false` |
 //! | `{"type":"unsubscribe","id":2,"channel":"news"}` | `{"type":"unsubscribed","id":2,"channel":"news"}` |
-//! | `{"type":"publish","id":3,"channel":"news","data":{"a":1}}` | `{"type":"published","id":3}` |
+//! | `{"type":"publish","id":3,"channel":"news","data":{"a":1}}` | `{"type":"published","id":3}`, with its `position` if the channel keeps a history |
+//! | `{"type":"presence","id":6,"channel":"news"}` | `{"type":"presence","id":6,"channel":"news","sessions_count":2,"users_count":1,"sessions":[{"session":"…","user":"zoe","info":{}},…]}` |
 //! | `{"type":"refresh","id":4,"token":"..."}` | `{"type":"refreshed","id":4,"expires_at":1700000000}` |
 //! | `{"type":"ping","id":5}` | `{"type":"pong","id":5}` |
 //!
-//! `publish` takes exactly one of `data` (any JSON value), `text` (a string, published as a text
+//! `subscribe` takes `"join_leave":true` where the channel's rule allows it: then `join` and `leave`
+//! messages say who comes and goes. `sessions` of `presence` may be fewer than `sessions_count`: as many
+//! as fit into 32 KiB.
+//!
+//! `publish` may have `key` (what the message is the newest value of, for a channel that conflates),
+//! `ttl_ms` (after how long it is of no use) and `idempotency_key` (under which it goes out once in
+//! five minutes). It takes exactly one of `data` (any JSON value), `text` (a string, published as a text
 //! message) and `base64` (standard alphabet, published as a binary message). `expires_at` counts
 //! seconds since the Unix epoch and is absent when nothing expires.
 //!
@@ -23,9 +31,17 @@
 //! ```json
 //! {"type":"welcome","session":"00c0ffee00c0ffee","user":"zoe","channels":["news"],"expires_at":1700000000}
 //! {"type":"message","channel":"news","data":{"a":1}}
+//! {"type":"message","channel":"kept","offset":8,"data":{"a":1}}
 //! {"type":"message","user":"zoe","text":"for one user, over no channel"}
+//! {"type":"subscribed","channel":"kept","position":{"epoch":"00112233aabbccdd","offset":7}}
+//! {"type":"join","channel":"news","session":"00c0ffee00c0ffee","user":"zoe","info":{"name":"Zoë"}}
 //! {"type":"error","id":1,"code":"forbidden","message":"..."}
 //! ```
+//!
+//! A message has an `offset` if its channel keeps a history or may lose messages by policy. With the
+//! epoch of the `subscribed` message it is the position to recover from. `subscribed` without an `id`
+//! is about a channel that the session was in from the start. A `join` or `leave` with `missed` says
+//! that so many before it could not be told: ask for `presence`.
 //!
 //! A client ignores fields it does not know: more may come. The gateway refuses those it does not
 //! know, because a misspelt field that is skipped is a message that silently does something else.
@@ -43,7 +59,10 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
-pub use encode::{Reply, Target, Welcome, encode_error, encode_message, encode_reply};
+pub use encode::{
+    Reply, Target, Welcome, encode_error, encode_message, encode_presence, encode_presence_event,
+    encode_reply,
+};
 pub use parse::parse;
 
 use crate::base::ids::ChannelName;
@@ -131,6 +150,13 @@ pub enum Command {
         channel: ChannelName,
         /// What the client has seen of it before.
         recover: Option<Recover>,
+        /// Whether it wants to be told who comes and goes.
+        join_leave: bool,
+    },
+    /// Who is in a channel.
+    Presence {
+        /// Which one.
+        channel: ChannelName,
     },
     /// The end of a membership.
     Unsubscribe {
@@ -201,13 +227,15 @@ pub enum ErrorCode {
     Overloaded,
     /// The message is over a limit.
     TooBig,
+    /// The channel does not have what was asked for.
+    NotAvailable,
     /// Something of ours failed.
     Internal,
 }
 
 impl ErrorCode {
     /// Every row, in order.
-    pub const ALL: [ErrorCode; 12] = [
+    pub const ALL: [ErrorCode; 13] = [
         ErrorCode::BadRequest,
         ErrorCode::UnknownType,
         ErrorCode::BadChannel,
@@ -219,6 +247,7 @@ impl ErrorCode {
         ErrorCode::TokenInvalid,
         ErrorCode::Overloaded,
         ErrorCode::TooBig,
+        ErrorCode::NotAvailable,
         ErrorCode::Internal,
     ];
 
@@ -252,6 +281,7 @@ impl ErrorCode {
                 ("overloaded", "not accepted: too much is waiting; send it again later")
             }
             Self::TooBig => ("too_big", "the message is over the limit; send less in one"),
+            Self::NotAvailable => ("not_available", "that is not turned on for this channel"),
             Self::Internal => ("internal", "something failed in the gateway; its log says more"),
         }
     }

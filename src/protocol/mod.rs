@@ -5,4 +5,4 @@
 pub mod json;
 pub mod publication;
 
-pub use publication::{Form, Publication, Target, WireFormat};
+pub use publication::{Form, PresenceEvent, Publication, Target, WireFormat};

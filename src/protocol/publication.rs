@@ -1,9 +1,12 @@
 //! A publication and its encoded forms.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::json;
-use crate::base::ids::{ChannelName, UserId};
+use crate::base::access::Info;
+use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::message::{Kind, Message};
 use crate::frame::{self, Opcode, WindowBits};
 
@@ -14,6 +17,25 @@ pub enum Target {
     Channel(ChannelName),
     /// Every session of the user.
     User(UserId),
+    /// Those who asked who comes and goes. There is no message to it but this.
+    Presence(Box<PresenceEvent>),
+}
+
+/// Somebody came into a channel, or left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresenceEvent {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Whether somebody came.
+    pub is_join: bool,
+    /// Who.
+    pub session: SessionId,
+    /// The user of the session, if any.
+    pub user: Option<UserId>,
+    /// What others may see of it.
+    pub info: Option<Arc<Info>>,
+    /// Events before this one that could not be told.
+    pub missed: u64,
 }
 
 /// A message on its way to its subscribers.
@@ -43,6 +65,9 @@ impl WireFormat {
     /// the channel, if subscribers are told.
     pub fn encode(self, publication: &Publication, offset: Option<u64>) -> Bytes {
         let message = &publication.message;
+        if let Target::Presence(event) = &publication.target {
+            return frame::encode(Opcode::Text, &json::encode_presence_event(event));
+        }
         match (self, message.kind()) {
             (Self::Raw, Kind::Binary) => frame::encode(Opcode::Binary, message.data()),
             (Self::Raw, Kind::Text | Kind::Json) => frame::encode(Opcode::Text, message.data()),
@@ -50,6 +75,7 @@ impl WireFormat {
                 let target = match &publication.target {
                     Target::Channel(channel) => json::Target::Channel(channel),
                     Target::User(user) => json::Target::User(user),
+                    Target::Presence(event) => json::Target::Channel(&event.channel),
                 };
                 frame::encode(Opcode::Text, &json::encode_message(target, message, offset))
             }

@@ -19,5 +19,6 @@ mod identity;
 mod json;
 mod lifecycle;
 mod peers;
+mod presence;
 mod slow;
 mod support;

@@ -95,12 +95,13 @@ fn rules_for_channels_are_taken_from_the_file() {
     let settings = load(
         "[[channels.rules]]\nmatch = 'news.*'\npolicy = 'drop_newest'\n\
          [[channels.rules]]\nmatch = 'news.1'\nhistory_publications_max = 7\n\
-         history_bytes_max = 2048\nhistory_age_max_ms = 5\ncache = true\n",
+         history_bytes_max = 2048\nhistory_age_max_ms = 5\ncache = true\npresence = true\njoin_leave = true\n",
     );
     let rules = settings.unwrap().channels;
     assert_eq!((rules.len(), rules.of("news.2").policy), (2, Some(SlowConsumerPolicy::DropNewest)));
     let history = HistoryOptions { publications_max: 7, bytes_max: 2_048, age_max_ms: 5 };
-    let expected = ChannelOptions { policy: None, history, cache: true };
+    let expected =
+        ChannelOptions { policy: None, history, cache: true, presence: true, join_leave: true };
     assert_eq!(**rules.of("news.1"), expected);
     assert_eq!(**rules.of("chat"), ChannelOptions::default());
 

@@ -63,7 +63,7 @@ impl History {
 
 pub(super) async fn history(call: &mut Call<'_>, params: &History) -> Outcome {
     if call.is_batch {
-        // A thousand of these answers would be a quarter of a gigabyte.
+        // A thousand of these answers would be a quarter of a gigabyte and more.
         return Err(ApiError::bad_request("history is not for a batch"));
     }
     let page = call.state.hub.history(&params.channel()?, params.query()?).await?;

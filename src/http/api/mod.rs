@@ -11,10 +11,11 @@
 //! | `subscribe`, `unsubscribe`, `disconnect` | [`sessions`] |
 //! | `channels`, `info` | [`inspect`] |
 //! | `history`, `history_remove` | [`history`] |
+//! | `presence`, `presence_stats` | [`presence`] |
 //! | `batch` | [`batch`] |
 //!
-//! Methods that this node does not have answer error 108, and so do those that need a history in a
-//! channel that keeps none. Members that
+//! Methods that this node does not have answer error 108, and so do those that ask a
+//! channel for what its rule does not turn on. Members that
 //! would change what happens and are not supported answer 108 as well; members that are not known
 //! are passed over, as in Centrifugo.
 
@@ -22,6 +23,7 @@ mod batch;
 mod error;
 mod history;
 mod inspect;
+mod presence;
 mod publish;
 mod sessions;
 
@@ -39,9 +41,7 @@ use super::{body, guard, router};
 use error::{ApiError, Code};
 
 /// Methods of Centrifugo's API that are known and not served.
-const NOT_AVAILABLE: [&str; 10] = [
-    "presence",
-    "presence_stats",
+const NOT_AVAILABLE: [&str; 8] = [
     "refresh",
     "rpc",
     "connections",
@@ -115,7 +115,8 @@ fn refuse(refusal: &Refusal) -> Answer {
 
 fn no_method() -> Refusal {
     let text = "there is no such method; there are publish, broadcast, publish_to_users, subscribe, \
-                unsubscribe, disconnect, history, history_remove, channels, info and batch";
+                unsubscribe, disconnect, history, history_remove, presence, \
+                presence_stats, channels, info and batch";
     Refusal::new(StatusCode::NOT_FOUND, text)
 }
 
@@ -130,6 +131,8 @@ fn is_method(method: &str) -> bool {
             | "disconnect"
             | "history"
             | "history_remove"
+            | "presence"
+            | "presence_stats"
             | "channels"
             | "info"
             | "batch"
@@ -167,6 +170,8 @@ impl<'a> Call<'a> {
             "disconnect" => sessions::disconnect(self, &parse(params)?),
             "history" => history::history(self, &parse(params)?).await,
             "history_remove" => history::remove(self, &parse(params)?).await,
+            "presence" => presence::presence(self, &parse(params)?).await,
+            "presence_stats" => presence::stats(self, &parse(params)?).await,
             "channels" => inspect::channels(self, &parse(params)?),
             "info" => Ok(inspect::info(self)),
             "batch" => batch::batch(self, &parse(params)?).await,

@@ -246,7 +246,7 @@ async fn a_batch_answers_each_command() {
     let state = state(true);
     let body = r#"{"parallel":true,"commands":[
         {"publish":{"channel":"a","data":1}}, {"publish":{"channel":7}}, {"info":{}}, {"nope":{}},
-        {"batch":{"commands":[]}}, {"channels":{}}, {}, {"publish":{},"info":{}}, {"presence":{}}]}"#;
+        {"batch":{"commands":[]}}, {"channels":{}}, {}, {"publish":{},"info":{}}, {"presence_stats":{"channel":"a"}}]}"#;
     let answered = result(&state, "batch", body);
     let replies = answered["replies"].as_array().unwrap();
     assert_eq!(replies[0], json!({ "publish": {} }));

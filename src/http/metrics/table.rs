@@ -79,6 +79,12 @@ pub(super) const METRICS: &[Metric] = &[
         read: |from, to| to.one(hub(from).publications_repeated.get()),
     },
     Metric {
+        name: "fanfare_presence_events_dropped_total",
+        help: "Events of who comes and goes that found no room; the next one says how many.",
+        kind: Kind::Counter,
+        read: |from, to| to.one(hub(from).presence_events_dropped.get()),
+    },
+    Metric {
         name: "fanfare_history_bytes",
         help: "Bytes that the histories of all channels hold: messages and bookkeeping.",
         kind: Kind::Gauge,

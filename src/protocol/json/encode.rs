@@ -5,9 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::{CommandError, Id};
+use crate::base::access::Info;
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::message::{Kind, Message};
 use crate::base::position::StreamPosition;
+use crate::protocol::publication::PresenceEvent;
 
 /// The first message of a session.
 #[derive(Clone, Debug)]
@@ -126,6 +128,48 @@ pub fn encode_message(target: Target<'_>, message: &Message, offset: Option<u64>
     object.end()
 }
 
+/// Somebody came or went, as JSON text.
+pub fn encode_presence_event(event: &PresenceEvent) -> Bytes {
+    let mut object = Object::new(if event.is_join { "join" } else { "leave" }, 256);
+    object.string("channel", event.channel.as_str());
+    object.who(event.session, event.user.as_ref(), event.info.as_deref().map(Info::as_json));
+    object.optional_number("missed", (event.missed > 0).then_some(event.missed));
+    object.end()
+}
+
+/// Who is in a channel, for the answer to `presence`: as many as fit into `bytes_max`, and then how
+/// many there are.
+pub fn encode_presence<'a>(
+    id: &Id,
+    channel: &ChannelName,
+    sessions: impl Iterator<Item = (SessionId, Option<&'a UserId>, Option<&'a str>)>,
+    (sessions_count, users_count): (usize, usize),
+    bytes_max: usize,
+) -> Bytes {
+    let mut object = Object::new("presence", 1_024);
+    object.raw("id", &id.to_string());
+    object.string("channel", channel.as_str());
+    object.raw("sessions_count", &sessions_count.to_string());
+    object.raw("users_count", &users_count.to_string());
+    object.key("sessions");
+    object.json.push(b'[');
+    for (session, user, info) in sessions {
+        let before = object.json.len();
+        if !object.json.ends_with(b"[") {
+            object.json.push(b',');
+        }
+        object.json.push(b'{');
+        object.who(session, user, info);
+        object.json.push(b'}');
+        if object.json.len() > bytes_max {
+            object.json.truncate(before);
+            break;
+        }
+    }
+    object.json.push(b']');
+    object.end()
+}
+
 /// An error as JSON text.
 pub fn encode_error(error: &CommandError) -> Bytes {
     let mut object = Object::new("error", 96 + error.message.len());
@@ -152,8 +196,22 @@ impl Object {
         Self { json }
     }
 
+    /// A session and what others may see of it.
+    fn who(&mut self, session: SessionId, user: Option<&UserId>, info: Option<&str>) {
+        self.string("session", &session.to_string());
+        if let Some(user) = user {
+            self.string("user", user.as_str());
+        }
+        if let Some(info) = info {
+            self.raw("info", info);
+        }
+    }
+
     fn key(&mut self, name: &str) {
-        self.json.extend_from_slice(b",\"");
+        if !self.json.ends_with(b"{") {
+            self.json.push(b',');
+        }
+        self.json.push(b'"');
         self.json.extend_from_slice(name.as_bytes());
         self.json.extend_from_slice(b"\":");
     }

@@ -29,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// How much of an unknown name is repeated in an error.
 const SHOWN_CHARS_MAX: usize = 32;
 
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "type",
     "id",
     "channel",
@@ -41,6 +41,7 @@ const FIELDS: [&str; 11] = [
     "key",
     "ttl_ms",
     "idempotency_key",
+    "join_leave",
 ];
 const TYPE: usize = 0;
 const ID: usize = 1;
@@ -53,12 +54,14 @@ const RECOVER: usize = 7;
 const KEY: usize = 8;
 const TTL_MS: usize = 9;
 const IDEMPOTENCY_KEY: usize = 10;
+const JOIN_LEAVE: usize = 11;
 
 /// The types of command, each with the fields it has besides `type` and `id`.
-const TYPES: [(&str, &[usize]); 5] = [
-    ("subscribe", &[CHANNEL, RECOVER]),
+const TYPES: [(&str, &[usize]); 6] = [
+    ("subscribe", &[CHANNEL, RECOVER, JOIN_LEAVE]),
     ("unsubscribe", &[CHANNEL]),
     ("publish", &[CHANNEL, DATA, TEXT, BASE64_DATA, KEY, TTL_MS, IDEMPOTENCY_KEY]),
+    ("presence", &[CHANNEL]),
     ("refresh", &[TOKEN]),
     ("ping", &[]),
 ];
@@ -182,9 +185,11 @@ impl Fields<'_> {
         let (name, allowed) = self.type_row()?;
         self.check_names(name, allowed)?;
         match name {
-            "subscribe" => {
-                Ok(Command::Subscribe { channel: self.channel(name)?, recover: self.recover()? })
-            }
+            "subscribe" => Ok(Command::Subscribe {
+                channel: self.channel(name)?,
+                recover: self.recover()?,
+                join_leave: self.switch(JOIN_LEAVE)?,
+            }),
             "unsubscribe" => Ok(Command::Unsubscribe { channel: self.channel(name)? }),
             "publish" => Ok(Command::Publish {
                 channel: self.channel(name)?,
@@ -195,6 +200,7 @@ impl Fields<'_> {
                     idempotency_key: self.key(IDEMPOTENCY_KEY)?,
                 },
             }),
+            "presence" => Ok(Command::Presence { channel: self.channel(name)? }),
             "refresh" => {
                 let token = self.string(TOKEN)?.ok_or_else(|| missing(name, TOKEN))?;
                 Ok(Command::Refresh { token: Token(token.into_owned()) })
@@ -270,6 +276,14 @@ impl Fields<'_> {
             )
         })?;
         Ok(Some(Recover { epoch: epoch.parse().ok(), offset }))
+    }
+
+    fn switch(&self, at: usize) -> Result<bool, Fault> {
+        match self.values[at] {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(bad_request(format!("\"{}\" must be true or false", FIELDS[at]))),
+        }
     }
 
     fn key(&self, at: usize) -> Result<Option<Box<str>>, Fault> {

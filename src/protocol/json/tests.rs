@@ -35,7 +35,8 @@ fn every_command_is_read() {
     let publish_with =
         |message, extras| Command::Publish { channel: channel("news"), message, extras };
     let publish = |message| publish_with(message, Extras::default());
-    let subscribe = |recover| Command::Subscribe { channel: channel("news"), recover };
+    let subscribe =
+        |recover| Command::Subscribe { channel: channel("news"), recover, join_leave: false };
     let epoch = "00112233aabbccdd".parse().unwrap();
     for (text, command) in [
         (r#""type":"subscribe","channel":"news""#, subscribe(None)),
@@ -47,6 +48,11 @@ fn every_command_is_read() {
             r#""type":"subscribe","channel":"news","recover":{"epoch":"elsewhere","offset":0}"#,
             subscribe(Some(Recover { epoch: None, offset: 0 })),
         ),
+        (
+            r#""type":"subscribe","channel":"news","join_leave":true"#,
+            Command::Subscribe { channel: channel("news"), recover: None, join_leave: true },
+        ),
+        (r#""type":"presence","channel":"news""#, Command::Presence { channel: news.clone() }),
         (
             r#""type":"publish","channel":"news","text":"a","key":"k","ttl_ms":5,"idempotency_key":"i""#,
             publish_with(
@@ -115,7 +121,7 @@ fn an_error_says_what_where_and_what_to_do() {
         (
             r#"{"type":"subscrib"}"#,
             UnknownType,
-            &["\"subscrib\"", "subscribe, unsubscribe, publish, refresh, ping"],
+            &["\"subscrib\"", "subscribe, unsubscribe, publish, presence, refresh, ping"],
         ),
         (r#"{"type":"subscribe"}"#, BadRequest, &["\"subscribe\" needs \"channel\""]),
         (r#"{"type":"subscribe","channel":["a"]}"#, BadRequest, &["\"channel\" must be a string"]),

@@ -20,5 +20,6 @@ mod json;
 mod lifecycle;
 mod peers;
 mod presence;
+mod recovery;
 mod slow;
 mod support;

@@ -37,7 +37,7 @@ async fn close_written(session: &Session) {
 }
 
 /// Whether the peer has ended its side in order.
-fn poll_discard(session: &Session, cx: &mut Context<'_>) -> Poll<bool> {
+pub(super) fn poll_discard(session: &Session, cx: &mut Context<'_>) -> Poll<bool> {
     session.reader.register(cx.waker());
     if session.outbox.state() == State::Closed {
         return Poll::Ready(false);

@@ -113,7 +113,9 @@ impl Dialect {
                     channel.as_ref().is_some_and(|channel| grant.publish.allow(channel.as_str()));
                 Self::Raw(Raw { channel, may_publish, echo })
             }
-            WireFormat::Json => Self::Json(Box::new(Json { grant, echo, authoriser })),
+            WireFormat::Json | WireFormat::Sse => {
+                Self::Json(Box::new(Json { grant, echo, authoriser }))
+            }
         }
     }
 
@@ -230,7 +232,7 @@ impl Json {
                 .with_message("join_leave is not turned on for this channel");
             return fail(hub, session, &error);
         }
-        let reply = id.clone().map(|id| subscribed(Some(id), channel));
+        let reply = id.clone().map(|id| subscribed(WireFormat::Json, Some(id), channel));
         let joined = hub.join(session, channel, reply, recover).and_then(|()| match join_leave {
             true => hub.join_beside(session, channel),
             false => Ok(()),
@@ -318,7 +320,7 @@ fn publish_options(session: &Session, echo: bool) -> PublishOptions {
 
 /// Says that the session is in the channel, and where that is. Without an id it is said only of a
 /// channel that has a position to tell.
-pub(super) fn subscribed(id: Option<Id>, channel: &ChannelName) -> JoinReply {
+pub(super) fn subscribed(format: WireFormat, id: Option<Id>, channel: &ChannelName) -> JoinReply {
     let channel = channel.clone();
     JoinReply(Box::new(move |joined| {
         let reply = Reply::Subscribed {
@@ -326,7 +328,8 @@ pub(super) fn subscribed(id: Option<Id>, channel: &ChannelName) -> JoinReply {
             position: joined.position,
             recovered: joined.recovered,
         };
-        (id.is_some() || joined.position.is_some()).then(|| reply_frame(id.as_ref(), reply))
+        let is_told = id.is_some() || joined.position.is_some();
+        is_told.then(|| format.text(&json::encode_reply(id.as_ref(), reply)))
     }))
 }
 

@@ -2,18 +2,20 @@
 //!
 //! [`upgrade`] is the way in for anybody's hyper or axum program. Then one small task per
 //! connection reads ([`reader`]) and acts ([`dispatch`]); what goes out is the hub's business.
-//! [`StrictStream`] is for whoever serves HTTP with hyper alone, as the gateway does.
+//! [`EventStream`] is for a peer that only listens. [`StrictStream`] is for whoever serves HTTP with hyper alone, as the gateway does.
 //!
 //! Invariant: a reader never writes to its socket. What it has to answer goes through the session's
 //! lane, like everything else.
 
 mod discard;
 mod dispatch;
+mod events;
 mod framing;
 mod reader;
 mod socket;
 mod strict;
 mod upgrade;
 
+pub use events::EventStream;
 pub use strict::{Requests, StrictStream};
 pub use upgrade::{Accept, UpgradeError, upgrade};

@@ -70,10 +70,14 @@ impl Accept {
         self
     }
 
-    /// How it wants its messages, default plain.
+    /// How it wants its messages, default plain. Server-sent events are nothing that a WebSocket
+    /// carries: it gets JSON in their place.
     #[must_use]
     pub fn format(mut self, format: WireFormat) -> Self {
-        self.format = format;
+        self.format = match format {
+            WireFormat::Sse => WireFormat::Json,
+            format => format,
+        };
         self
     }
 
@@ -118,6 +122,24 @@ impl Accept {
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.send_buffer_bytes = Some(bytes);
         self
+    }
+
+    pub(super) fn session_options(&self, form: Form) -> SessionOptions {
+        SessionOptions {
+            user: self.grant.user.clone(),
+            info: self.grant.info.clone(),
+            form,
+            expires_unix_s: self.grant.expires_unix_s,
+            peer: self.peer,
+        }
+    }
+
+    pub(super) fn channel_names(&self) -> &[ChannelName] {
+        &self.channels
+    }
+
+    pub(super) fn expires_unix_s(&self) -> Option<u64> {
+        self.grant.expires_unix_s
     }
 
     /// Whether permessage-deflate (RFC 7692) is agreed on if it offers it, default yes. The hub's
@@ -200,21 +222,16 @@ pub fn upgrade<B>(
 
 /// Opens the session and subscribes it.
 fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connection, UpgradeError> {
-    let options = SessionOptions {
-        user: accept.grant.user.clone(),
-        info: accept.grant.info.clone(),
-        form: Form { format: accept.format, deflate: deflate.map(|agreed| agreed.window_bits) },
-        expires_unix_s: accept.grant.expires_unix_s,
-        peer: accept.peer,
-    };
-    let session = hub.open(options).map_err(UpgradeError::Open)?;
+    let form = Form { format: accept.format, deflate: deflate.map(|agreed| agreed.window_bits) };
+    let session = hub.open(accept.session_options(form)).map_err(UpgradeError::Open)?;
     let first = accept.channels.first().cloned();
     let dialect = Dialect::new(accept.format, first, accept.grant, accept.echo, accept.authoriser);
     let limits = accept.limits;
     let connection = Connection::new(hub.clone(), session, dialect, limits, deflate.is_some());
     connection.welcome(&accept.channels);
     for channel in &accept.channels {
-        let reply = matches!(accept.format, WireFormat::Json).then(|| subscribed(None, channel));
+        let reply = matches!(accept.format, WireFormat::Json)
+            .then(|| subscribed(WireFormat::Json, None, channel));
         match hub.join(connection.session(), channel, reply, None) {
             Ok(()) | Err(SubscribeError::AlreadySubscribed) => {}
             Err(error) => return Err(UpgradeError::Subscribe(error)),

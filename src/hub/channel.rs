@@ -116,11 +116,12 @@ impl Channel {
         place: Place,
         shared: &Shared,
     ) -> Self {
+        let epoch = shared.epochs.next();
         let (lanes, nobody) = (shared.lanes.len(), Arc::new(Vec::new()));
         let state = State {
             number: 0,
             roster: Roster::new(lanes),
-            stream: Stream::new(shared.epochs.next()),
+            stream: Stream::new(epoch),
             users: Users::default(),
             events_missed: 0,
             is_stale: false,
@@ -128,7 +129,7 @@ impl Channel {
         };
         Self {
             name,
-            origin: Origin { stream: shared.next_stream(), options },
+            origin: Origin { stream: shared.next_stream(), epoch, options },
             _place: place,
             mailbox: Mailbox::new(),
             flow: Arc::default(),

@@ -15,7 +15,6 @@ use super::prepared::Prepared;
 use super::session::Session;
 use super::shared::Shared;
 use crate::base::disconnect::{Disconnect, Reason};
-use crate::frame;
 use crate::outbox::queue::Bounds;
 use crate::outbox::state::{Closing, Offered, State};
 use crate::outbox::writer::{self, End};
@@ -218,7 +217,7 @@ impl Delivery {
 
     /// Begins to end a session: its last frame is the close.
     pub(crate) fn close(&mut self, session: &Arc<Session>, disconnect: &Disconnect, discard: bool) {
-        let close = frame::encode_close(disconnect.code(), disconnect.text());
+        let close = session.form.format.close(disconnect);
         let closing = session.outbox.begin_close(close, discard);
         if closing != Closing::Already {
             session.note_end(disconnect.reason());

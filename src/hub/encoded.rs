@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::shared::Shared;
 use crate::base::channels::ChannelOptions;
+use crate::base::position::{Epoch, StreamPosition};
 use crate::frame::{self, WindowBits};
 use crate::protocol::{Form, Publication, WireFormat};
 
@@ -37,6 +38,7 @@ pub(crate) struct Encoded {
 pub(crate) struct Origin {
     /// Which life of which channel: unlike its name this never comes back.
     pub(crate) stream: u64,
+    pub(crate) epoch: Epoch,
     pub(crate) options: Arc<ChannelOptions>,
 }
 
@@ -78,9 +80,11 @@ impl Encoded {
 
     fn plain_frame(&self, format: WireFormat) -> &Bytes {
         self.plain[format as usize].get_or_init(|| {
-            let shows_offset =
-                self.channel.as_ref().is_some_and(|channel| channel.options.shows_offsets());
-            format.encode(&self.publication, self.offset().filter(|_| shows_offset))
+            let told = self.channel.as_ref().filter(|channel| channel.options.shows_offsets());
+            let position = told
+                .zip(self.offset())
+                .map(|(channel, offset)| StreamPosition { epoch: channel.epoch, offset });
+            format.encode(&self.publication, position)
         })
     }
 }

@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::stream::Stream;
 use crate::base::ids::ChannelName;
 use crate::base::message::Message;
-use crate::base::position::StreamPosition;
+use crate::base::position::{Epoch, StreamPosition};
 
 /// Which part of a history is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +83,12 @@ impl Hub {
         let publications =
             page.ok_or(HistoryError::Unrecoverable)?.iter().map(entry).collect::<Vec<_>>();
         Ok(HistoryPage { position, publications })
+    }
+
+    /// In which life the channel is, if there is one now.
+    pub(crate) fn epoch(&self, channel: &ChannelName) -> Option<Epoch> {
+        let found = self.inner.shared.directory.get(channel.as_str());
+        found.map(|channel| channel.origin.epoch)
     }
 
     /// Forgets what the channel keeps. Sessions that were there before cannot recover any more.

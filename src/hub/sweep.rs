@@ -6,12 +6,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::lane::Lane;
 use super::session::Session;
 use crate::base::disconnect::{Disconnect, Reason};
-use crate::frame;
 use crate::outbox::state::State;
 
 /// Time between two ticks.
@@ -43,8 +40,14 @@ impl Lane {
             match self.need(&session, now_ms, unix_s) {
                 Need::Nothing => {}
                 Need::Ping => {
-                    session.times.pinged(now_ms);
-                    self.delivery.control(&session, Bytes::from_static(frame::PING));
+                    let format = session.form.format;
+                    match format.answers_heartbeats() {
+                        true => session.times.pinged(now_ms),
+                        // Of such a peer only the kernel knows whether it is there: what it does
+                        // not acknowledge ends the connection (TCP_USER_TIMEOUT).
+                        false => session.times.heard(now_ms),
+                    }
+                    self.delivery.control(&session, format.heartbeat());
                 }
                 Need::End(reason) => {
                     self.delivery.close(&session, &Disconnect::new(reason), true);

@@ -4,5 +4,6 @@
 
 pub mod json;
 pub mod publication;
+pub mod sse;
 
 pub use publication::{Form, PresenceEvent, Publication, Target, WireFormat};

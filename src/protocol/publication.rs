@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::json;
+use super::{json, sse};
 use crate::base::access::Info;
+use crate::base::disconnect::Disconnect;
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::message::{Kind, Message};
+use crate::base::position::StreamPosition;
 use crate::frame::{self, Opcode, WindowBits};
 
 /// Whom a publication is for.
@@ -55,30 +57,66 @@ pub enum WireFormat {
     Raw,
     /// The JSON envelope of [`json`].
     Json,
+    /// The same in server-sent events ([`sse`]).
+    Sse,
 }
 
 impl WireFormat {
     /// How many there are.
-    pub(crate) const COUNT: usize = 2;
+    pub(crate) const COUNT: usize = 3;
 
-    /// The publication as one whole WebSocket frame (RFC 6455 section 5.2). `offset` is its number in
-    /// the channel, if subscribers are told.
-    pub fn encode(self, publication: &Publication, offset: Option<u64>) -> Bytes {
+    /// The publication as one whole WebSocket frame (RFC 6455 section 5.2) or event. `position` is
+    /// where it is in the channel, if subscribers are told.
+    pub fn encode(self, publication: &Publication, position: Option<StreamPosition>) -> Bytes {
         let message = &publication.message;
         if let Target::Presence(event) = &publication.target {
-            return frame::encode(Opcode::Text, &json::encode_presence_event(event));
+            return self.text(&json::encode_presence_event(event));
         }
         match (self, message.kind()) {
             (Self::Raw, Kind::Binary) => frame::encode(Opcode::Binary, message.data()),
             (Self::Raw, Kind::Text | Kind::Json) => frame::encode(Opcode::Text, message.data()),
-            (Self::Json, _) => {
+            (Self::Json | Self::Sse, _) => {
                 let target = match &publication.target {
                     Target::Channel(channel) => json::Target::Channel(channel),
                     Target::User(user) => json::Target::User(user),
                     Target::Presence(event) => json::Target::Channel(&event.channel),
                 };
-                frame::encode(Opcode::Text, &json::encode_message(target, message, offset))
+                let offset = position.map(|position| position.offset);
+                let text = json::encode_message(target, message, offset);
+                match self {
+                    Self::Sse => sse::event(position, &text),
+                    _ => frame::encode(Opcode::Text, &text),
+                }
             }
+        }
+    }
+
+    /// A text of ours, as one whole frame or event.
+    pub fn text(self, text: &[u8]) -> Bytes {
+        match self {
+            Self::Raw | Self::Json => frame::encode(Opcode::Text, text),
+            Self::Sse => sse::event(None, text),
+        }
+    }
+
+    /// What keeps a silent connection alive.
+    pub fn heartbeat(self) -> Bytes {
+        Bytes::from_static(match self {
+            Self::Raw | Self::Json => frame::PING,
+            Self::Sse => sse::HEARTBEAT,
+        })
+    }
+
+    /// Whether the peer answers a [`heartbeat`](Self::heartbeat).
+    pub fn answers_heartbeats(self) -> bool {
+        self != Self::Sse
+    }
+
+    /// The last thing that is written.
+    pub fn close(self, disconnect: &Disconnect) -> Bytes {
+        match self {
+            Self::Raw | Self::Json => frame::encode_close(disconnect.code(), disconnect.text()),
+            Self::Sse => sse::disconnect(disconnect),
         }
     }
 }

@@ -24,9 +24,11 @@ pub(super) fn from_upgraded(upgraded: Upgraded, send_buffer: Option<usize>) -> (
         Err(upgraded) => upgraded,
     };
     let upgraded = match upgraded.downcast::<TokioIo<StrictStream>>() {
-        Ok(parts) => {
-            return (tcp(parts.io.into_inner().into_inner(), send_buffer), parts.read_buf);
-        }
+        Ok(parts) => match parts.io.into_inner().into_inner() {
+            Some(stream) => return (tcp(stream, send_buffer), parts.read_buf),
+            // Nobody wants back what is being upgraded.
+            None => return (Socket::from_stream(tokio::io::empty()), Bytes::new()),
+        },
         Err(upgraded) => upgraded,
     };
     let upgraded = match upgraded.downcast::<TokioIo<UnixStream>>() {

@@ -6,7 +6,8 @@
 //! closed with bytes unread, the kernel would reset the connection, and the reset could overtake the
 //! answer that says what was wrong.
 //!
-//! An upgraded connection has none of this: [`upgrade`](super::upgrade) takes the bare stream out.
+//! An upgraded connection has none of this: [`upgrade`](super::upgrade) takes the bare stream out. So
+//! does whoever answers a request without hyper: [`Requests::want`], then drops hyper's connection.
 //!
 //! # State
 //! [`Requests`], shared by the stream inside of hyper's connection and by whoever serves it.
@@ -17,18 +18,19 @@
 //! # Orderings
 //! | location | writer | reader | order | pairs with |
 //! |---|---|---|---|---|
-//! | all | the task | the task | Relaxed | nothing: atomic only because the task may move between threads |
+//! | all | the task | the task | Relaxed | nothing: atomic, and `taken` in a lock, only because the task may move between threads |
 //!
 //! # Races considered
 //! None: one task.
 
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
@@ -50,6 +52,16 @@ pub struct Requests {
     head_since: AtomicU64,
     latest: AtomicU64,
     refused: AtomicBool,
+    /// Where the stream goes when hyper lets go of it, once somebody wants it.
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+enum Taken {
+    #[default]
+    Unwanted,
+    Wanted,
+    Here(TcpStream),
 }
 
 impl Requests {
@@ -61,6 +73,7 @@ impl Requests {
             head_since: AtomicU64::new(0),
             latest: AtomicU64::new(0),
             refused: AtomicBool::new(false),
+            taken: Mutex::default(),
         }
     }
 
@@ -76,6 +89,19 @@ impl Requests {
     /// The connection ends with a refusal, and the peer may still be sending.
     pub fn refuse(&self) {
         self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// The stream is to come back when hyper lets go of it: see [`take`](Self::take).
+    pub fn want(&self) {
+        *self.taken.lock() = Taken::Wanted;
+    }
+
+    /// The stream, if it was wanted and hyper has let go of it.
+    pub fn take(&self) -> Option<TcpStream> {
+        match std::mem::take(&mut *self.taken.lock()) {
+            Taken::Here(stream) => Some(stream),
+            Taken::Unwanted | Taken::Wanted => None,
+        }
     }
 
     /// When the connection was made.
@@ -114,7 +140,8 @@ impl Requests {
 /// See the module.
 #[derive(Debug)]
 pub struct StrictStream {
-    stream: TcpStream,
+    /// Until it is taken out.
+    stream: Option<TcpStream>,
     framing: Framing,
     requests: Arc<Requests>,
     lingering: Option<Pin<Box<Sleep>>>,
@@ -125,12 +152,16 @@ impl StrictStream {
     pub fn new(stream: TcpStream) -> (Self, Arc<Requests>) {
         let requests = Arc::new(Requests::new());
         let shared = requests.clone();
-        (Self { stream, framing: Framing::new(), requests, lingering: None }, shared)
+        (Self { stream: Some(stream), framing: Framing::new(), requests, lingering: None }, shared)
     }
 
-    /// The bare stream.
-    pub fn into_inner(self) -> TcpStream {
-        self.stream
+    /// The bare stream; `None` if somebody wanted it back before.
+    pub fn into_inner(mut self) -> Option<TcpStream> {
+        self.stream.take()
+    }
+
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     fn look_at(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -162,7 +193,7 @@ impl AsyncRead for StrictStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(pin!(&mut self.stream).poll_read(cx, buf))?;
+        ready!(self.stream()?.poll_read(cx, buf))?;
         Poll::Ready(self.look_at(&buf.filled()[before..]))
     }
 }
@@ -173,7 +204,7 @@ impl AsyncWrite for StrictStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        pin!(&mut self.stream).poll_write(cx, bytes)
+        self.stream()?.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -181,20 +212,20 @@ impl AsyncWrite for StrictStream {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        pin!(&mut self.stream).poll_write_vectored(cx, pieces)
+        self.stream()?.poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        pin!(&mut self.stream).poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
-            ready!(pin!(&mut self.stream).poll_shutdown(cx))?;
+            ready!(self.stream()?.poll_shutdown(cx))?;
             if !self.has_more_coming() {
                 return Poll::Ready(Ok(()));
             }
@@ -203,7 +234,7 @@ impl AsyncWrite for StrictStream {
         let mut scratch = [0; 4 << 10];
         loop {
             let mut buf = ReadBuf::new(&mut scratch);
-            match pin!(&mut self.stream).poll_read(cx, &mut buf) {
+            match self.stream()?.poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
                 Poll::Pending => break,
@@ -212,6 +243,15 @@ impl AsyncWrite for StrictStream {
         match &mut self.lingering {
             Some(lingering) => lingering.as_mut().poll(cx).map(Ok),
             None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Drop for StrictStream {
+    fn drop(&mut self) {
+        let mut taken = self.requests.taken.lock();
+        if let (Taken::Wanted, Some(stream)) = (&*taken, self.stream.take()) {
+            *taken = Taken::Here(stream);
         }
     }
 }

@@ -27,8 +27,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use crate::connection::{Requests, StrictStream};
-use crate::http::{self, HeadRefused, State};
+use crate::connection::{EventStream, Requests, StrictStream};
+use crate::http::{self, HeadRefused, State, TakeOver};
 
 /// How long a connection may be without a new request once it had one, whatever it does meanwhile.
 /// Longer than the 60 s after which load balancers close an idle connection by themselves: so it is
@@ -70,6 +70,8 @@ impl Drop for Serving {
 /// What happens to a connection.
 enum Event {
     Ended(hyper::Result<()>),
+    /// The request is for a stream of events, which hyper has no part in.
+    TakenOver(EventStream),
     /// There is another phase.
     Phase,
     /// The gateway is gone.
@@ -84,22 +86,47 @@ pub(super) async fn serve(
     serving: Serving,
     stream: TcpStream,
     peer: SocketAddr,
-    mut phases: watch::Receiver<Phase>,
+    phases: watch::Receiver<Phase>,
 ) {
-    let state = &serving.state;
+    let state = serving.state.clone();
     // Cannot fail on a socket that is open; on one that is not, the first read says so.
     let _ = stream.set_nodelay(true);
     let (stream, requests) = StrictStream::new(stream);
+    let taken_over = serve_http(&state, stream, &requests, peer, phases).await;
+    // hyper has let go of the socket, and what it held is gone.
+    if let Some((events, stream)) = taken_over.zip(requests.take()) {
+        drop((serving, requests));
+        let _ =
+            socket2::SockRef::from(&stream).set_send_buffer_size(state.limits().send_buffer_bytes);
+        drop(state);
+        tokio::spawn(events.run(stream));
+    }
+}
+
+/// Serves requests. Returns a stream of events if one was asked for: then it takes the socket over.
+async fn serve_http(
+    state: &Arc<State>,
+    stream: StrictStream,
+    requests: &Requests,
+    peer: SocketAddr,
+    mut phases: watch::Receiver<Phase>,
+) -> Option<EventStream> {
     let refused_upgrade = Mutex::new(None);
+    let taken_over = Mutex::new(None);
     let service = service_fn(|request| {
         let may_be_served = requests.next_may_be_served();
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
-        let (state, requests, refused_upgrade) = (state.clone(), &requests, &refused_upgrade);
+        let (state, refused_upgrade, taken_over) = (state.clone(), &refused_upgrade, &taken_over);
         async move {
             let answer = match may_be_served {
                 true => http::handle(state, request, peer).await,
                 false => http::refuse_ambiguous(&state),
             };
+            if let Some(events) = TakeOver::of(&answer) {
+                requests.want();
+                *taken_over.lock() = Some(events);
+                std::future::pending::<()>().await;
+            }
             if http::is_last(&answer) {
                 requests.refuse();
                 *refused_upgrade.lock() = upgrade;
@@ -110,25 +137,29 @@ pub(super) async fn serve(
     let connection = builder(state).serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection.with_upgrades());
     let handshake = Duration::from_millis(state.limits().handshake_timeout_ms);
-    let due = || due(&requests, handshake);
+    let due = || due(requests, handshake);
     let mut deadline = pin!(tokio::time::sleep_until(due()));
     loop {
-        let event = next_event(connection.as_mut(), &mut phases, deadline.as_mut(), due).await;
-        match event {
+        let taken = || taken_over.lock().take();
+        let event = next_event(connection.as_mut(), taken, &mut phases, deadline.as_mut(), due);
+        match event.await {
             Event::Ended(ended) => {
                 note_end(state, ended, peer);
                 let refused = refused_upgrade.lock().take();
-                return end_refused(refused).await;
+                end_refused(refused).await;
+                return None;
             }
-            Event::Cut => return,
+            Event::TakenOver(events) => return Some(events),
+            Event::Cut => return None,
             Event::Phase => match *phases.borrow_and_update() {
                 Phase::Serve => {}
                 Phase::Finish => connection.as_mut().graceful_shutdown(),
-                Phase::Cut => return,
+                Phase::Cut => return None,
             },
             Event::Late => {
                 if due() <= Instant::now() {
-                    return note_late(state, &requests, peer);
+                    note_late(state, requests, peer);
+                    return None;
                 }
                 deadline.as_mut().reset(due());
             }
@@ -138,6 +169,7 @@ pub(super) async fn serve(
 
 async fn next_event(
     mut connection: Pin<&mut impl Future<Output = hyper::Result<()>>>,
+    taken_over: impl Fn() -> Option<EventStream>,
     phases: &mut watch::Receiver<Phase>,
     mut deadline: Pin<&mut Sleep>,
     due: impl Fn() -> Instant,
@@ -146,6 +178,9 @@ async fn next_event(
     poll_fn(|cx| {
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(Event::Ended(ended));
+        }
+        if let Some(events) = taken_over() {
+            return Poll::Ready(Event::TakenOver(events));
         }
         if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
             return Poll::Ready(changed.map_or(Event::Cut, |()| Event::Phase));

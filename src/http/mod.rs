@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /` | the page: a client to try things out with ([`page`]) |
 //! | `GET /ws` | a WebSocket ([`websocket`]) |
+//! | `GET /sse` | server-sent events ([`sse`]) |
 //! | `POST /publish`, `GET /channel` | for curl ([`plain`]) |
 //! | `POST /api/{method}` | for backends ([`api`]) |
 //! | `GET /health` | for load balancers ([`health`]) |
@@ -15,6 +16,7 @@
 //! An answer never repeats a token, a key or a message, and neither does a log line. A query may
 //! hold a token, so no log line has one.
 
+mod admission;
 mod answer;
 mod api;
 mod body;
@@ -26,6 +28,7 @@ mod page;
 mod plain;
 mod query;
 mod router;
+mod sse;
 mod state;
 mod tally;
 mod websocket;
@@ -40,6 +43,7 @@ use hyper::body::Incoming;
 use answer::Refusal;
 
 pub use answer::Answer;
+pub use sse::TakeOver;
 pub use state::{State, StateOptions};
 pub use tally::{HeadRefused, Tally};
 
@@ -98,6 +102,7 @@ async fn serve(
     match route {
         Route::Page => page::show(state, request.headers()),
         Route::WebSocket => websocket::upgrade(state, request, peer),
+        Route::EventStream => sse::open(state, &request, peer),
         Route::Publish => plain::publish(state, request).await,
         Route::Channel => plain::channel(state, &request),
         Route::Api => api::call(state, request).await,

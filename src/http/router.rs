@@ -8,6 +8,7 @@ use http::Method;
 pub(super) enum Route {
     Page,
     WebSocket,
+    EventStream,
     Publish,
     Channel,
     Api,
@@ -29,9 +30,10 @@ pub(super) enum Find {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 7] = [
+    pub(super) const ALL: [Route; 8] = [
         Route::Page,
         Route::WebSocket,
+        Route::EventStream,
         Route::Publish,
         Route::Channel,
         Route::Api,
@@ -44,6 +46,7 @@ impl Route {
         match self {
             Route::Page => ("/", "GET, HEAD"),
             Route::WebSocket => ("/ws", "GET"),
+            Route::EventStream => ("/sse", "GET"),
             Route::Publish => ("/publish", "POST"),
             Route::Channel => ("/channel", "GET, HEAD"),
             Route::Api => ("/api/{method}", "POST"),

@@ -6,25 +6,21 @@
 //! A refusal ends the connection: what comes behind a refused handshake is never read as a request.
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
 
 use http::header::ALLOW;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 
-use super::answer::{Answer, Challenge, Refusal};
+use super::admission::{authorise, channels, check_origin, note};
+use super::answer::{Answer, Refusal};
+use super::query;
 use super::state::State;
 use super::tally::UpgradeRefused;
-use super::{guard, query};
 use crate::auth::token::{self, Place};
-use crate::base::access::{Grant, Refusal as TokenRefusal};
 use crate::base::ids::ChannelName;
 use crate::connection::{self, Accept};
 use crate::frame::HandshakeError;
 use crate::protocol::WireFormat;
-
-/// The channel of a peer that names none.
-const LOBBY: &str = "lobby";
 
 /// What the query asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,27 +61,13 @@ pub(super) fn wrong_method(state: &State, allow: &'static str, peer: SocketAddr)
     answer
 }
 
-fn note(state: &State, why: UpgradeRefused, text: &str, peer: SocketAddr) {
-    state.tally().upgrades_refused(why).add(1);
-    tracing::debug!(reason = why.name(), %peer, "WebSocket refused: {text}");
-}
-
 /// Whether the request may, before it is known to be a proper handshake. The cheap checks first.
 fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefused, Refusal)> {
-    guard::check_origin(state, request.headers()).map_err(|no| match no.status {
-        StatusCode::FORBIDDEN => (UpgradeRefused::Origin, no),
-        _ => (UpgradeRefused::Handshake, no),
-    })?;
+    check_origin(state, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wanted = wanted(request, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;
-    let (grant, place) = authorise(state, request).map_err(|no| (UpgradeRefused::Token, no))?;
-    if let Some(channel) = wanted.channels.iter().find(|name| !grant.subscribe.allow(name.as_str()))
-    {
-        let text = format!("the token does not allow to subscribe to the channel {channel}");
-        let refusal = Refusal::new(StatusCode::FORBIDDEN, text);
-        return Err((UpgradeRefused::Permission, refusal));
-    }
+    let (grant, place) = authorise(state, request, &wanted.channels)?;
     let mut accept = Accept::new(grant)
         .channels(wanted.channels)
         .format(wanted.format)
@@ -99,39 +81,9 @@ fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefu
     Ok(accept)
 }
 
-fn authorise<B>(state: &State, request: &Request<B>) -> Result<(Grant, Option<Place>), Refusal> {
-    let cookie_name = &state.options.cookie_name;
-    let found = token::find(request.headers(), request.uri().query(), cookie_name)
-        .map_err(|error| Refusal::challenge(Challenge::BadToken, error.to_string()))?
-        .filter(|found| {
-            !found.place().rides_along() || guard::trusts_cookies(state, request.headers())
-        });
-    let token = found.as_ref().map(|found| found.token());
-    let grant = state.options.authoriser.authorise(token, SystemTime::now()).map_err(|error| {
-        let challenge = match error {
-            TokenRefusal::Missing => Challenge::Token,
-            _ => Challenge::BadToken,
-        };
-        Refusal::challenge(challenge, error.to_string())
-    })?;
-    Ok((grant, found.map(|found| found.place())))
-}
-
 /// Reads the query. Keys that are not known are left to whoever put them there.
 fn wanted<B>(request: &Request<B>, channels_max: usize) -> Result<Wanted, String> {
-    let mut channels: Vec<ChannelName> = Vec::new();
-    for (_, name) in query::pairs(request).filter(|(key, _)| key == "channel") {
-        let name = ChannelName::new(&name).map_err(|error| error.to_string())?;
-        if !channels.contains(&name) {
-            if channels.len() == channels_max {
-                return Err(format!("at most {channels_max} channels are allowed"));
-            }
-            channels.push(name);
-        }
-    }
-    if channels.is_empty() {
-        channels.push(ChannelName::new(LOBBY).map_err(|error| error.to_string())?);
-    }
+    let channels = channels(request, channels_max)?;
     let format = match query::single(request, "format")?.as_deref() {
         None if channels.len() == 1 => WireFormat::Raw,
         None | Some("json") => WireFormat::Json,

@@ -22,4 +22,5 @@ mod peers;
 mod presence;
 mod recovery;
 mod slow;
+mod sse;
 mod support;

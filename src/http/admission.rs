@@ -1,0 +1,94 @@
+//! Who may listen, and to what: the same for WebSockets and event streams. The cheap checks first.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use http::header::HeaderMap;
+use http::{Request, StatusCode};
+
+use super::answer::{Challenge, Refusal};
+use super::state::State;
+use super::tally::UpgradeRefused;
+use super::{guard, query};
+use crate::auth::token::{self, Place};
+use crate::base::access::{Grant, Refusal as TokenRefusal};
+use crate::base::ids::ChannelName;
+
+/// The channel of a peer that names none.
+const LOBBY: &str = "lobby";
+
+/// Counts and logs a refusal.
+pub(super) fn note(state: &State, why: UpgradeRefused, text: &str, peer: SocketAddr) {
+    state.tally().upgrades_refused(why).add(1);
+    tracing::debug!(reason = why.name(), %peer, "listener refused: {text}");
+}
+
+/// Where the page is from that asks.
+pub(super) fn check_origin(
+    state: &State,
+    headers: &HeaderMap,
+) -> Result<(), (UpgradeRefused, Refusal)> {
+    guard::check_origin(state, headers).map_err(|no| match no.status {
+        StatusCode::FORBIDDEN => (UpgradeRefused::Origin, no),
+        _ => (UpgradeRefused::Handshake, no),
+    })
+}
+
+/// The channels that a query names.
+///
+/// # Errors
+/// A text for the peer.
+pub(super) fn channels<B>(
+    request: &Request<B>,
+    channels_max: usize,
+) -> Result<Vec<ChannelName>, String> {
+    let mut channels: Vec<ChannelName> = Vec::new();
+    for (_, name) in query::pairs(request).filter(|(key, _)| key == "channel") {
+        let name = ChannelName::new(&name).map_err(|error| error.to_string())?;
+        if !channels.contains(&name) {
+            if channels.len() == channels_max {
+                return Err(format!("at most {channels_max} channels are allowed"));
+            }
+            channels.push(name);
+        }
+    }
+    if channels.is_empty() {
+        channels.push(ChannelName::new(LOBBY).map_err(|error| error.to_string())?);
+    }
+    Ok(channels)
+}
+
+/// What the token allows, and where it was; the channels are among that.
+pub(super) fn authorise<B>(
+    state: &State,
+    request: &Request<B>,
+    channels: &[ChannelName],
+) -> Result<(Grant, Option<Place>), (UpgradeRefused, Refusal)> {
+    let (grant, place) = token_grant(state, request).map_err(|no| (UpgradeRefused::Token, no))?;
+    match channels.iter().find(|name| !grant.subscribe.allow(name.as_str())) {
+        None => Ok((grant, place)),
+        Some(channel) => {
+            let text = format!("the token does not allow to subscribe to the channel {channel}");
+            let refusal = Refusal::new(StatusCode::FORBIDDEN, text);
+            Err((UpgradeRefused::Permission, refusal))
+        }
+    }
+}
+
+fn token_grant<B>(state: &State, request: &Request<B>) -> Result<(Grant, Option<Place>), Refusal> {
+    let cookie_name = &state.options.cookie_name;
+    let found = token::find(request.headers(), request.uri().query(), cookie_name)
+        .map_err(|error| Refusal::challenge(Challenge::BadToken, error.to_string()))?
+        .filter(|found| {
+            !found.place().rides_along() || guard::trusts_cookies(state, request.headers())
+        });
+    let token = found.as_ref().map(|found| found.token());
+    let grant = state.options.authoriser.authorise(token, SystemTime::now()).map_err(|error| {
+        let challenge = match error {
+            TokenRefusal::Missing => Challenge::Token,
+            _ => Challenge::BadToken,
+        };
+        Refusal::challenge(challenge, error.to_string())
+    })?;
+    Ok((grant, found.map(|found| found.place())))
+}

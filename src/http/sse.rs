@@ -1,0 +1,118 @@
+//! `GET /sse`: server-sent events for whoever only listens (`EventSource` in a browser, `curl -N`).
+//!
+//! `?channel=NAME`, as often as there are channels, `lobby` without. The token: see
+//! [`crate::auth::token`]; an `EventSource` can send it in the query or in the cookie. What comes is
+//! the JSON protocol ([`crate::protocol::sse`]).
+//!
+//! `Last-Event-ID`, which a browser sends when it comes back, or `&recover=EPOCH:OFFSET`, as often as
+//! there are channels, says what was seen before. A browser sends the position of its last event only:
+//! with several channels on one stream the others are told that something may be missing.
+//!
+//! The answer has no length and no chunks: it ends with the connection. So hyper is only needed until
+//! the request is understood; then the session has the bare socket, as one of a WebSocket has, and
+//! costs as little.
+//!
+//! There is no gzip: a window for each connection is just what an idle one must not cost.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http::header::{HeaderMap, ORIGIN};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use rand::RngExt as _;
+
+use super::admission::{authorise, channels, check_origin, note};
+use super::answer::{self, Answer, Refusal};
+use super::query;
+use super::state::State;
+use super::tally::UpgradeRefused;
+use crate::base::position::{Recover, StreamPosition};
+use crate::connection::{Accept, EventStream, UpgradeError};
+use crate::protocol::sse;
+
+/// When browsers come back after a stream broke, in milliseconds: spread, so that those whom one
+/// restart threw off do not come back as one.
+const RETRY_MS: std::ops::Range<u64> = 1_000..5_000;
+
+/// A stream that waits for the socket of the connection that asked for it. It rides on an answer
+/// that is not to be written.
+#[derive(Clone)]
+pub struct TakeOver(Arc<Mutex<Option<EventStream>>>);
+
+impl TakeOver {
+    /// The stream of an answer, once.
+    pub fn of(answer: &Answer) -> Option<EventStream> {
+        answer.extensions().get::<Self>()?.0.lock().take()
+    }
+}
+
+/// Opens a stream, or says why not.
+pub(super) fn open(state: &State, request: &Request<Incoming>, peer: SocketAddr) -> Answer {
+    let stream = match decide(state, request, peer) {
+        Ok(stream) => stream,
+        Err((why, refusal)) => {
+            note(state, why, &refusal.text, peer);
+            return refusal.answer();
+        }
+    };
+    let mut answer = answer::json(http::StatusCode::OK, &());
+    answer.extensions_mut().insert(TakeOver(Arc::new(Mutex::new(Some(stream)))));
+    answer
+}
+
+fn decide<B>(
+    state: &State,
+    request: &Request<B>,
+    peer: SocketAddr,
+) -> Result<EventStream, (UpgradeRefused, Refusal)> {
+    check_origin(state, request.headers())?;
+    let channels_max = state.hub.limits().subscriptions_per_session_max;
+    let wrong = |text| (UpgradeRefused::Query, Refusal::bad_request(text));
+    let channels = channels(request, channels_max).map_err(wrong)?;
+    let recover = recover(request, channels.len()).map_err(wrong)?;
+    let (grant, _) = authorise(state, request, &channels)?;
+    let accept = Accept::new(grant).channels(channels).peer(peer);
+    let head = head(request.headers(), rand::rng().random_range(RETRY_MS));
+    EventStream::open(&state.hub, accept, &recover, head).map_err(refused)
+}
+
+fn refused(error: UpgradeError) -> (UpgradeRefused, Refusal) {
+    (UpgradeRefused::Overloaded, Refusal::new(error.status(), error.to_string()))
+}
+
+/// What the peer has seen before. A position that is none of ours is one that cannot be recovered: a
+/// browser that comes from another server sends what that one said.
+fn recover<B>(request: &Request<B>, most: usize) -> Result<Vec<Recover>, String> {
+    let header = request.headers().get("last-event-id").and_then(|value| value.to_str().ok());
+    let header = header.filter(|id| !id.is_empty()).map(Into::into);
+    let named = query::pairs(request).filter(|(key, _)| key == "recover").map(|(_, value)| value);
+    let positions: Vec<_> = header.into_iter().chain(named).collect();
+    if positions.len() > most + 1 {
+        return Err(format!("there are {} positions for {most} channels", positions.len()));
+    }
+    let of = |text: &std::borrow::Cow<'_, str>| {
+        text.parse::<StreamPosition>().map_or(Recover { epoch: None, offset: 0 }, Recover::from)
+    };
+    Ok(positions.iter().map(of).collect())
+}
+
+/// The head of the answer. `X-Accel-Buffering` keeps nginx from collecting events until its buffer is
+/// full.
+fn head(headers: &HeaderMap, retry_ms: u64) -> Bytes {
+    // The origin is among those that may; a header of one line, or hyper had not taken it.
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    let allow = origin.map_or_else(String::new, |origin| {
+        format!(
+            "Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Allow-Credentials: true\r\n\
+             Vary: Origin\r\n"
+        )
+    });
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+         X-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\nConnection: close\r\n{allow}\r\n"
+    );
+    [Bytes::from(head), sse::retry(retry_ms)].concat().into()
+}

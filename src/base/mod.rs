@@ -5,6 +5,8 @@ pub mod clock;
 pub mod counters;
 pub mod disconnect;
 pub mod ids;
+pub(crate) mod label;
 pub mod limits;
+pub mod loss;
 pub mod message;
 pub mod sync;

@@ -121,11 +121,11 @@ fn hub(raw: RawHub, raw_deflate: &RawDeflate, cores: usize) -> HubLimits {
         outbox_bytes_max: raw.outbox_bytes_max.unwrap_or(default.outbox_bytes_max),
         outbox_frames_max: raw.outbox_frames_max.unwrap_or(default.outbox_frames_max),
         outbox_age_max_ms: raw.outbox_age_max_ms.unwrap_or(default.outbox_age_max_ms),
-        slow_consumer_policy: match raw.slow_consumer_policy.as_deref() {
-            Some("drop_newest") => SlowConsumerPolicy::DropNewest,
-            Some(_) => SlowConsumerPolicy::Disconnect,
-            None => default.slow_consumer_policy,
-        },
+        slow_consumer_policy: raw
+            .slow_consumer_policy
+            .as_deref()
+            .and_then(SlowConsumerPolicy::from_name)
+            .unwrap_or(default.slow_consumer_policy),
         close_timeout_ms: raw.close_timeout_ms.unwrap_or(default.close_timeout_ms),
         ping_interval_ms: raw.ping_interval_ms.unwrap_or(default.ping_interval_ms),
         pong_timeout_ms: raw.pong_timeout_ms.unwrap_or(default.pong_timeout_ms),

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use super::flow::Charge;
 use super::shared::Shared;
 use crate::base::ids::SessionId;
+use crate::base::label::Label;
 use crate::frame::{self, WindowBits};
-use crate::protocol::{Form, Publication, WireFormat};
+use crate::protocol::{Form, Publication, Target, WireFormat};
 
 /// The deflated forms, aside: most publications have none.
 type Deflated = [OnceLock<Bytes>; Form::DEFLATED_COUNT];
@@ -23,6 +24,8 @@ pub(crate) struct Prepared {
     publication: Publication,
     plain: [OnceLock<Bytes>; WireFormat::COUNT],
     deflated: OnceLock<Box<Deflated>>,
+    /// For the outboxes of sessions that are behind; most publications need none.
+    label: OnceLock<Option<Arc<Label>>>,
     /// The publisher, if it does not want its own message back.
     pub(crate) not_to: Option<SessionId>,
     /// What it counts against the bounds of its channel and hub, for as long as a lane needs it.
@@ -35,8 +38,18 @@ impl Prepared {
         not_to: Option<SessionId>,
         charge: Charge,
     ) -> Arc<Self> {
-        let (plain, deflated) = Default::default();
-        Arc::new(Self { publication, plain, deflated, not_to, _charge: charge })
+        let (plain, deflated, label) = Default::default();
+        Arc::new(Self { publication, plain, deflated, label, not_to, _charge: charge })
+    }
+
+    /// Whom it is for.
+    pub(crate) fn target(&self) -> &Target {
+        &self.publication.target
+    }
+
+    /// Its label, made by whoever needs it first.
+    pub(crate) fn label(&self, make: impl FnOnce() -> Option<Arc<Label>>) -> &Option<Arc<Label>> {
+        self.label.get_or_init(make)
     }
 
     /// Bytes of its message, without any framing.

@@ -24,8 +24,15 @@
 //! {"type":"welcome","session":"00c0ffee00c0ffee","user":"zoe","channels":["news"],"expires_at":1700000000}
 //! {"type":"message","channel":"news","data":{"a":1}}
 //! {"type":"message","user":"zoe","text":"for one user, over no channel"}
+//! {"type":"gap","channel":"news","lost":3,"from":17,"to":19,"reason":"drop_oldest"}
 //! {"type":"error","id":1,"code":"forbidden","message":"..."}
 //! ```
+//!
+//! A `gap` says that the session was behind and lost messages of a channel: how many, with which first
+//! and last offset (others between them may have been delivered), and why the last of them was
+//! dropped: `drop_newest`, `drop_oldest`, `conflate`, `latest` or `expired`. It comes as soon as it
+//! can be written, ahead of messages that were queued before the loss. A session whose channels have
+//! the policy `disconnect` never gets one.
 //!
 //! A client ignores fields it does not know: more may come. The gateway refuses those it does not
 //! know, because a misspelt field that is skipped is a message that silently does something else.
@@ -43,7 +50,7 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt;
 
-pub use encode::{Reply, Target, Welcome, encode_error, encode_message, encode_reply};
+pub use encode::{Reply, Target, Welcome, encode_error, encode_gap, encode_message, encode_reply};
 pub use parse::parse;
 
 use crate::base::ids::ChannelName;

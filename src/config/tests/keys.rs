@@ -1,9 +1,10 @@
 //! The table of keys against everything that works from it.
 
-use super::super::keys::{ALGORITHMS, KEYS, Kind};
+use super::super::keys::{ALGORITHMS, KEYS, Kind, POLICIES};
 use super::*;
 use crate::auth::keys::Algorithm;
 use crate::auth::origin::{OriginList, origin_allowed};
+use crate::base::limits::SlowConsumerPolicy;
 
 /// Keys whose effect cannot be read back as what was typed: each has its own test, by that name.
 const NOT_SHOWN: [(&str, &str); 11] = [
@@ -190,6 +191,16 @@ fn names_say_their_unit() {
 #[test]
 fn the_algorithms_are_those_that_tokens_can_have() {
     assert_eq!(ALGORITHMS, Algorithm::ALL.map(Algorithm::name));
+}
+
+#[test]
+fn the_policies_are_those_that_an_outbox_has() {
+    assert_eq!(POLICIES, SlowConsumerPolicy::ALL.map(SlowConsumerPolicy::name));
+    for policy in SlowConsumerPolicy::ALL {
+        let text = format!("hub.slow_consumer_policy = '{}'", policy.name());
+        let settings = World::new().config(&text).load().unwrap();
+        assert_eq!(settings.hub.slow_consumer_policy, policy);
+    }
 }
 
 #[test]

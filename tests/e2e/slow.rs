@@ -148,6 +148,7 @@ async fn stalls_and_reads_on(policy: &str) -> (Vec<u32>, Vec<String>) {
         &[],
         &[
             ("FANFARE_HTTP_SEND_BUFFER_BYTES", "65536"),
+            ("FANFARE_HUB_OUTBOX_BYTES_MAX", "131072"),
             ("FANFARE_HUB_SLOW_CONSUMER_POLICY", policy),
             ("FANFARE_HUB_OUTBOX_AGE_MAX_MS", "60000"),
         ],
@@ -160,7 +161,7 @@ async fn stalls_and_reads_on(policy: &str) -> (Vec<u32>, Vec<String>) {
         assert_eq!(client.next_json().await["type"], "welcome");
     }
     for number in 0..MESSAGES {
-        let text = format!("{number} {}", "x".repeat(MESSAGE_BYTES));
+        let text = format!("{number} {}", "x".repeat(8 << 10));
         let answer = gateway.post("/publish?channel=big", text.as_bytes()).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(text_number(&healthy.next_json().await), number);
@@ -217,7 +218,7 @@ async fn latest_keeps_the_last_and_says_so() {
     assert_eq!(numbers.last(), Some(&99));
     assert_eq!(reasons, ["latest"]);
     // Nothing but what was in the socket and in the writer's hand came before it.
-    assert!(numbers.len() < 20, "{numbers:?}");
+    assert!(numbers.len() < 50, "{numbers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

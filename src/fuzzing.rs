@@ -10,25 +10,92 @@ use bytes::Bytes;
 use tokio::net::UnixStream;
 
 use crate::base::ids::{ChannelName, SessionId};
+use crate::base::label::Label;
 use crate::base::limits::SlowConsumerPolicy;
+use crate::base::loss::{DropCause, Dropped};
 use crate::hub::letters::JoinReply;
 use crate::hub::session::Session;
 use crate::hub::{Hub, SessionOptions};
-use crate::outbox::queue::{self, Pushed};
+use crate::outbox::queue::{self, Labelled, Loss, Pushed, Taking};
 use crate::outbox::state::{self, Closing, Next, Offered, State};
 
 /// Most bytes of control frames that wait for one session.
 pub const CONTROL_BYTES_MAX: usize = queue::CONTROL_BYTES_MAX;
 
-/// What data may wait, and what happens to data that does not fit.
+/// What data may wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds(queue::Bounds);
 
 impl Bounds {
     /// From its parts.
-    pub fn new(bytes_max: usize, frames_max: usize, policy: SlowConsumerPolicy) -> Self {
-        Self(queue::Bounds { bytes_max, frames_max, policy })
+    pub fn new(bytes_max: usize, frames_max: usize) -> Self {
+        Self(queue::Bounds { bytes_max, frames_max })
     }
+}
+
+/// A data frame and what stands on its label; without a `policy` it has none.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// As the label's.
+    pub stream: u64,
+    /// As the label's.
+    pub offset: u64,
+    /// As the label's.
+    pub key: Option<u8>,
+    /// As the label's.
+    pub expires_ms: Option<u64>,
+    /// As the label's.
+    pub policy: Option<SlowConsumerPolicy>,
+}
+
+impl From<Frame> for Labelled {
+    fn from(frame: Frame) -> Self {
+        let Frame { bytes, stream, offset, key, expires_ms, policy } = frame;
+        let key = key.map(|key| key.to_string().into());
+        let label =
+            policy.map(|policy| Label { channel: None, stream, offset, key, expires_ms, policy });
+        (bytes, label.map(Arc::new))
+    }
+}
+
+/// `outbox::queue::Loss`.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap {
+    /// As the loss's.
+    pub stream: u64,
+    /// As the loss's.
+    pub count: u64,
+    /// As the loss's.
+    pub from_offset: u64,
+    /// As the loss's.
+    pub to_offset: u64,
+}
+
+/// What a writer brings.
+pub struct Writer<'a> {
+    /// The time now.
+    pub now_ms: u64,
+    /// As `outbox::queue::Taking`'s.
+    pub age_max_ms: u64,
+    /// The frame that tells of a loss.
+    pub tell: &'a dyn Fn(Gap) -> Option<Bytes>,
+}
+
+impl Writer<'_> {
+    fn taking<T>(&self, dropped: &mut Dropped, take: impl FnOnce(&mut Taking<'_>) -> T) -> T {
+        let tell = |loss: &Loss| {
+            let &Loss { ref label, count, from_offset, to_offset, .. } = loss;
+            (self.tell)(Gap { stream: label.stream, count, from_offset, to_offset })
+        };
+        let &Writer { now_ms, age_max_ms, .. } = self;
+        take(&mut Taking { now_ms, age_max_ms, tell: &tell, dropped })
+    }
+}
+
+fn sum(dropped: &Dropped) -> u64 {
+    DropCause::ALL.into_iter().map(|cause| dropped.of(cause)).sum()
 }
 
 /// What became of one frame.
@@ -54,7 +121,7 @@ impl From<Pushed> for Verdict {
 
 /// `outbox::queue::Queue`.
 #[derive(Debug, Default)]
-pub struct Queue(queue::Queue);
+pub struct Queue(queue::Queue, Dropped);
 
 impl Queue {
     /// As the queue's.
@@ -63,8 +130,13 @@ impl Queue {
     }
 
     /// As the queue's.
-    pub fn push_data(&mut self, bytes: Bytes, bounds: &Bounds, now_ms: u64) -> Verdict {
-        self.0.push_data(bytes, &bounds.0, now_ms).into()
+    pub fn push_data(&mut self, frame: Frame, bounds: &Bounds, now_ms: u64) -> Verdict {
+        self.0.push_data(frame.into(), &bounds.0, now_ms, &mut self.1).into()
+    }
+
+    /// Messages dropped so far.
+    pub fn dropped(&self) -> u64 {
+        sum(&self.1)
     }
 
     /// As the queue's.
@@ -83,8 +155,8 @@ impl Queue {
     }
 
     /// As the queue's.
-    pub fn take(&mut self, batch: &mut VecDeque<Bytes>, bytes_max: usize) {
-        self.0.take(batch, bytes_max);
+    pub fn take(&mut self, batch: &mut VecDeque<Bytes>, bytes_max: usize, writer: &Writer<'_>) {
+        writer.taking(&mut self.1, |taking| self.0.take(batch, bytes_max, taking));
     }
 
     /// As the queue's.
@@ -103,8 +175,8 @@ impl Queue {
     }
 
     /// As the queue's.
-    pub fn oldest_ms(&self) -> Option<u64> {
-        self.0.oldest_ms()
+    pub fn held_since_ms(&self) -> Option<u64> {
+        self.0.held_since_ms()
     }
 }
 
@@ -124,12 +196,12 @@ pub enum OutboxState {
 /// `outbox::state::Offered`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Taken, except so many; whether the session has to end.
+    /// Taken, except the last few.
     Taken {
-        /// Frames dropped by policy.
-        dropped: usize,
-        /// Whether the session has to end.
-        overflow: bool,
+        /// Messages dropped by policies for it, of the new and of those before.
+        dropped: u64,
+        /// How many were not taken: the session has to end.
+        refused: usize,
     },
     /// Write directly.
     Idle,
@@ -140,7 +212,7 @@ pub enum Answer {
 impl From<Offered> for Answer {
     fn from(offered: Offered) -> Self {
         match offered {
-            Offered::Taken { dropped, overflow } => Self::Taken { dropped, overflow },
+            Offered::Taken { dropped, refused } => Self::Taken { dropped: sum(&dropped), refused },
             Offered::Idle => Self::Idle,
             Offered::Closed => Self::Closed,
         }
@@ -201,21 +273,21 @@ impl Outbox {
     pub fn park(
         &self,
         remainder: Option<Bytes>,
-        frames: impl Iterator<Item = Bytes>,
+        frames: impl Iterator<Item = Frame>,
         bounds: &Bounds,
         now_ms: u64,
     ) -> Answer {
-        self.0.park(remainder, frames, &bounds.0, now_ms).into()
+        self.0.park(remainder, frames.map(Into::into), &bounds.0, now_ms).into()
     }
 
     /// As the outbox's.
     pub fn offer(
         &self,
-        frames: impl Iterator<Item = Bytes>,
+        frames: impl Iterator<Item = Frame>,
         bounds: &Bounds,
         now_ms: u64,
     ) -> Answer {
-        self.0.offer(frames, &bounds.0, now_ms).into()
+        self.0.offer(frames.map(Into::into), &bounds.0, now_ms).into()
     }
 
     /// As the outbox's.
@@ -242,9 +314,17 @@ impl Outbox {
         self.0.park_close(rest)
     }
 
-    /// As the outbox's.
-    pub fn take(&self, batch: &mut VecDeque<Bytes>) -> WriterNext {
-        match self.0.take(batch) {
+    /// As the outbox's; adds what was too old to `dropped`.
+    pub fn take(
+        &self,
+        batch: &mut VecDeque<Bytes>,
+        writer: &Writer<'_>,
+        dropped: &mut u64,
+    ) -> WriterNext {
+        let mut found = Dropped::default();
+        let next = writer.taking(&mut found, |taking| self.0.take(batch, taking));
+        *dropped += sum(&found);
+        match next {
             Next::Write => WriterNext::Write,
             Next::Idle => WriterNext::Idle,
             Next::CloseWritten => WriterNext::CloseWritten,
@@ -257,9 +337,9 @@ impl Outbox {
         self.0.close()
     }
 
-    /// As the outbox's: bytes, frames, and when the oldest came.
+    /// As the outbox's: bytes, frames, and since when it holds up what nobody may drop.
     pub fn lag(&self) -> Option<(usize, usize, Option<u64>)> {
-        self.0.lag().map(|lag| (lag.bytes, lag.frames, lag.oldest_ms))
+        self.0.lag().map(|lag| (lag.bytes, lag.frames, lag.held_since_ms))
     }
 }
 

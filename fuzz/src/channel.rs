@@ -14,6 +14,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use fanfare::base::disconnect::{Disconnect, Reason};
 use fanfare::base::ids::ChannelName;
 use fanfare::base::limits::SlowConsumerPolicy;
+use fanfare::base::loss::DropCause;
 use fanfare::base::message::Message;
 use fanfare::frame::{Opcode, encode};
 use fanfare::fuzzing::Peer;
@@ -292,7 +293,7 @@ impl<'a> World<'a> {
             let Client { received, expected, .. } = client;
             self.missing += check(&received, expected, loose, self.policy);
         }
-        let dropped = self.hub.counters().over_lanes(|lane| &lane.dropped);
+        let dropped = self.hub.counters().over_lanes(|lane| lane.dropped(DropCause::Newest));
         assert!(self.is_unsure || dropped == self.missing, "{dropped} of {} counted", self.missing);
         self.run(4);
         assert_eq!(self.hub.session_count(), 0);

@@ -1,36 +1,32 @@
-//! The bounded queue, and the outbox around it, against plain models: nothing lost, doubled or out of
-//! order, every refusal explained by the bounds, the bounds never passed.
+//! The bounded queue, and the outbox around it, with all policies at once: nothing doubled or out of
+//! order, every loss told, every refusal explained by the bounds, the bounds never passed.
 
+mod frames;
 mod queue;
 
 use std::collections::VecDeque;
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Buf as _, Bytes};
-use fanfare::base::limits::SlowConsumerPolicy;
 use fanfare::fuzzing::{
-    Answer, Bounds, CONTROL_BYTES_MAX, CloseBegun, Outbox, OutboxState, Verdict, WriterNext,
+    Answer, Bounds, CONTROL_BYTES_MAX, CloseBegun, Frame, Outbox, OutboxState, Writer, WriterNext,
 };
+use frames::{Kind, STREAMS};
 
 const BYTES_MAX: usize = 300;
 const FRAMES_MAX: usize = 6;
+const AGE_MAX_MS: u64 = 30;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
-    drops_newest: bool,
     queue: Vec<queue::Operation>,
     outbox: Vec<Operation>,
 }
 
 pub fn run(data: &[u8]) {
     let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(data)) else { return };
-    let policy = match input.drops_newest {
-        true => SlowConsumerPolicy::DropNewest,
-        false => SlowConsumerPolicy::Disconnect,
-    };
-    let bounds = Bounds::new(BYTES_MAX, FRAMES_MAX, policy);
-    let refused = if input.drops_newest { Verdict::Dropped } else { Verdict::Overflow };
-    queue::check(&input.queue, &bounds, refused);
+    let bounds = Bounds::new(BYTES_MAX, FRAMES_MAX);
+    queue::check(&input.queue, &bounds);
     let mut model = Model::new(bounds);
     for operation in input.outbox.iter().take(200) {
         model.step(operation);
@@ -41,9 +37,9 @@ pub fn run(data: &[u8]) {
 /// What happens to a session.
 #[derive(Arbitrary, Debug)]
 enum Operation {
-    /// The lane has data. The socket would take `room` bytes. With `late` the lane had read `Parked`
-    /// before the writer ended.
-    Data { frames: [u8; 3], count: u8, room: u16, late: bool },
+    /// The lane has data of a stream. The socket would take `room` bytes. With `late` the lane had
+    /// read `Parked` before the writer ended.
+    Data { frames: [u8; 3], count: u8, stream: u8, room: u16, late: bool },
     /// The lane has a reply.
     Control { len: u8, room: u16, late: bool },
     /// The lane has a reply that must not overtake.
@@ -58,19 +54,6 @@ enum Operation {
     Kill,
 }
 
-/// The kinds of frame, and what is promised of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// In order.
-    Data = 1,
-    /// In order among themselves.
-    Control = 2,
-    /// In order with data.
-    Behind = 3,
-    /// The last.
-    Close = 4,
-}
-
 /// A lane, a writer and a socket around an outbox.
 struct Model {
     outbox: Outbox,
@@ -81,11 +64,16 @@ struct Model {
     is_open: bool,
     writer: Option<VecDeque<Bytes>>,
     is_killed: bool,
-    /// Data and what follows it, and control frames, that were taken: to arrive in this order.
+    /// Publications, replies among them, and control frames that were taken.
     taken: Vec<u32>,
+    taken_behind: Vec<u32>,
     taken_control: Vec<u32>,
-    /// Frames that were taken and then dropped for a close.
+    /// Publications dropped by policies.
+    dropped: u64,
+    /// Publications that were taken and then dropped for a close.
     discarded: usize,
+    /// Whether what there was to tell was dropped too.
+    is_discarded: bool,
     close: Option<u32>,
     next: u32,
 }
@@ -101,8 +89,11 @@ impl Model {
             writer: None,
             is_killed: false,
             taken: Vec::new(),
+            taken_behind: Vec::new(),
             taken_control: Vec::new(),
+            dropped: 0,
             discarded: 0,
+            is_discarded: false,
             close: None,
             next: 0,
         }
@@ -110,20 +101,18 @@ impl Model {
 
     fn frame(&mut self, kind: Kind, len: u8) -> (u32, Bytes) {
         self.next += 1;
-        let mut bytes = vec![kind as u8];
-        bytes.extend(self.next.to_be_bytes());
-        bytes.push(len);
-        bytes.extend(std::iter::repeat_n(self.next as u8, len.into()));
-        (self.next, Bytes::from(bytes))
+        (self.next, frames::encode(kind, 0, self.next, len))
     }
 
     fn step(&mut self, operation: &Operation) {
         self.now_ms += 1;
         match *operation {
-            Operation::Data { frames, count, room, late } => {
+            Operation::Data { frames: lens, count, stream, room, late } => {
                 let mut batch = Vec::new();
-                for len in &frames[..usize::from(count % 4).min(3)] {
-                    batch.push(self.frame(Kind::Data, *len));
+                for len in &lens[..usize::from(count % 4)] {
+                    self.next += 1;
+                    let stream = stream % STREAMS as u8;
+                    batch.push((self.next, frames::data(stream, self.next, *len, self.now_ms)));
                 }
                 self.data(batch, room.into(), late);
             }
@@ -165,8 +154,8 @@ impl Model {
         }
         if let Some((bytes, frames, _)) = self.outbox.lag() {
             // Beyond the bounds: one begun frame, and replies that no policy drops.
-            assert!(bytes <= BYTES_MAX + CONTROL_BYTES_MAX + 261, "{bytes} bytes");
-            assert!(frames <= FRAMES_MAX + 1 + self.taken.len());
+            assert!(bytes <= BYTES_MAX + CONTROL_BYTES_MAX + 262, "{bytes} bytes");
+            assert!(frames <= FRAMES_MAX + 1 + self.taken_behind.len());
         }
     }
 
@@ -176,11 +165,11 @@ impl Model {
     }
 
     /// As `hub::deliver` does it.
-    fn data(&mut self, batch: Vec<(u32, Bytes)>, room: usize, late: bool) {
+    fn data(&mut self, batch: Vec<(u32, Frame)>, room: usize, late: bool) {
         if batch.is_empty() {
             return;
         }
-        let frames = || batch.iter().map(|(_, bytes)| bytes.clone());
+        let frames = || batch.iter().map(|(_, frame)| frame.clone());
         let answer = match self.outbox.state() {
             OutboxState::Idle if !late => Answer::Idle,
             OutboxState::Idle | OutboxState::Parked => {
@@ -191,50 +180,43 @@ impl Model {
         let ids: Vec<u32> = batch.iter().map(|(id, _)| *id).collect();
         match answer {
             Answer::Idle => {}
-            Answer::Taken { dropped, overflow } => return self.settle(&ids, dropped, overflow),
+            Answer::Taken { dropped, refused } => return self.settle(&ids, dropped, refused),
             Answer::Closed => unreachable!("it is neither closing nor closed"),
         }
         // A direct write.
-        let whole: Vec<u8> = frames().flatten().collect();
+        let whole: Vec<u8> = frames().flat_map(|frame| frame.bytes).collect();
         let written = room.min(whole.len());
         self.socket.extend(&whole[..written]);
         let (mut skip, mut at) = (written, 0);
-        while at < batch.len() && skip >= batch[at].1.len() {
-            skip -= batch[at].1.len();
+        while at < batch.len() && skip >= batch[at].1.bytes.len() {
+            skip -= batch[at].1.bytes.len();
             at += 1;
         }
         self.taken.extend(&ids[..at]);
         if at == batch.len() {
             return;
         }
-        let remainder = (skip > 0).then(|| batch[at].1.slice(skip..));
+        let remainder = (skip > 0).then(|| batch[at].1.bytes.slice(skip..));
         if remainder.is_some() {
             self.taken.push(ids[at]);
             at += 1;
         }
-        let rest = batch[at..].iter().map(|(_, bytes)| bytes.clone());
+        let rest = batch[at..].iter().map(|(_, frame)| frame.clone());
         match self.outbox.park(remainder, rest, &self.bounds, self.now_ms) {
-            Answer::Taken { dropped, overflow } => {
+            Answer::Taken { dropped, refused } => {
                 self.start_writer();
-                self.settle(&ids[at..], dropped, overflow);
+                self.settle(&ids[at..], dropped, refused);
             }
             answer => panic!("idle, and park says {answer:?}"),
         }
     }
 
-    /// `dropped` is how many the policy dropped; which, the bounds decide. An overflow ends it.
-    fn settle(&mut self, ids: &[u32], dropped: usize, overflow: bool) {
-        if overflow {
-            // Those before the one that did not fit were taken, and are discarded with the rest.
-            self.taken.extend(ids);
-            return self.close(true, 0);
-        }
-        if dropped == 0 {
-            self.taken.extend(ids);
-        } else {
-            // Found again by what arrives: `finish` allows gaps here.
-            self.discarded += dropped;
-            self.taken.extend(ids);
+    /// What was not taken ends the session; what was taken arrives, or is dropped, or discarded.
+    fn settle(&mut self, ids: &[u32], dropped: u64, refused: usize) {
+        self.taken.extend(&ids[..ids.len() - refused]);
+        self.dropped += dropped;
+        if refused > 0 {
+            self.close(true, 0);
         }
     }
 
@@ -247,8 +229,8 @@ impl Model {
         };
         match answer {
             Answer::Idle => self.write_directly(id, &frame, room, Kind::Control),
-            Answer::Taken { overflow: false, .. } => self.taken_control.push(id),
-            Answer::Taken { overflow: true, .. } => self.close(true, 0),
+            Answer::Taken { refused: 0, .. } => self.taken_control.push(id),
+            Answer::Taken { .. } => self.close(true, 0),
             Answer::Closed => unreachable!("it is neither closing nor closed"),
         }
     }
@@ -257,8 +239,8 @@ impl Model {
         let (id, frame) = self.frame(Kind::Behind, len);
         match self.outbox.offer_behind(frame.clone(), &self.bounds, self.now_ms) {
             Answer::Idle => self.write_directly(id, &frame, room, Kind::Behind),
-            Answer::Taken { overflow: false, .. } => self.taken.push(id),
-            Answer::Taken { overflow: true, .. } => self.close(true, 0),
+            Answer::Taken { refused: 0, .. } => self.taken_behind.push(id),
+            Answer::Taken { .. } => self.close(true, 0),
             Answer::Closed => assert!(self.is_killed || self.close.is_some()),
         }
     }
@@ -266,14 +248,14 @@ impl Model {
     fn write_directly(&mut self, id: u32, frame: &Bytes, room: usize, kind: Kind) {
         match kind {
             Kind::Control => self.taken_control.push(id),
-            _ => self.taken.push(id),
+            _ => self.taken_behind.push(id),
         }
         let written = room.min(frame.len());
         self.socket.extend(&frame[..written]);
         if written < frame.len() {
             let rest = Some(frame.slice(written..));
             let answer = self.outbox.park(rest, std::iter::empty(), &self.bounds, self.now_ms);
-            assert_eq!(answer, Answer::Taken { dropped: 0, overflow: false });
+            assert_eq!(answer, Answer::Taken { dropped: 0, refused: 0 });
             self.start_writer();
         }
     }
@@ -285,7 +267,10 @@ impl Model {
                 assert!(self.is_killed || self.close.is_some());
                 return;
             }
-            CloseBegun::Queued(dropped) => self.discarded += dropped,
+            CloseBegun::Queued(dropped) => {
+                self.discarded += dropped;
+                self.is_discarded |= discard;
+            }
             CloseBegun::Write(frame) => {
                 let written = room.min(frame.len());
                 self.socket.extend(&frame[..written]);
@@ -305,7 +290,9 @@ impl Model {
                 self.socket.extend(bytes.copy_to_bytes(bytes.len()));
             }
         }
-        match self.outbox.take(&mut batch) {
+        let (now_ms, age_max_ms) = (self.now_ms, AGE_MAX_MS);
+        let writer = Writer { now_ms, age_max_ms, tell: &frames::gap };
+        match self.outbox.take(&mut batch, &writer, &mut self.dropped) {
             WriterNext::Write => self.writer = Some(batch),
             WriterNext::Idle => assert_eq!(self.outbox.state(), OutboxState::Idle),
             WriterNext::CloseWritten => assert!(self.close.is_some()),
@@ -321,53 +308,29 @@ impl Model {
         while self.writer.is_some() {
             self.write();
         }
-        let seen = parse(&self.socket, self.is_killed);
-        let of = |wanted: &[Kind]| -> Vec<u32> {
-            seen.iter().filter(|(kind, _)| wanted.contains(kind)).map(|(_, id)| *id).collect()
-        };
-        let data = of(&[Kind::Data, Kind::Behind]);
-        let control = of(&[Kind::Control]);
-        assert!(data.is_sorted_by(|a, b| a < b), "doubled or out of order: {data:?}");
+        let seen = frames::parse(&self.socket, self.is_killed);
+        let of = |kind| frames::ids(&seen, kind);
+        let (data, behind, control) = (of(Kind::Data), of(Kind::Behind), of(Kind::Control));
+        frames::check_order(&seen);
         assert!(control.is_sorted_by(|a, b| a < b), "doubled or out of order: {control:?}");
         assert!(data.iter().all(|id| self.taken.contains(id)), "not taken, and arrived");
+        assert!(behind.iter().all(|id| self.taken_behind.contains(id)));
         assert!(control.iter().all(|id| self.taken_control.contains(id)));
-        if let Some(at) = seen.iter().position(|(kind, _)| *kind == Kind::Close) {
+        if let Some(at) = seen.iter().position(|seen| seen.kind == Kind::Close) {
             assert_eq!(at + 1, seen.len(), "something after the close");
         }
+        let told = frames::told(&seen);
+        assert!(told <= self.dropped, "told of what was not lost");
         if self.is_killed {
             return;
         }
-        assert_eq!(of(&[Kind::Close]), Vec::from_iter(self.close), "the close");
+        assert_eq!(of(Kind::Close), Vec::from_iter(self.close), "the close");
         assert_eq!(control, self.taken_control, "a reply is lost");
         let lost = self.taken.len() - data.len();
-        // An overflow counts the frame that did not fit and those behind it as neither.
-        let slack = if self.close.is_some() { 3 } else { 0 };
-        let expected = self.discarded..=self.discarded + slack;
-        assert!(expected.contains(&lost), "{lost} lost, {expected:?} discarded");
-    }
-}
-
-/// The frames that the socket took; only a killed session's may be cut off.
-fn parse(mut bytes: &[u8], may_be_cut: bool) -> Vec<(Kind, u32)> {
-    let mut seen = Vec::new();
-    while !bytes.is_empty() {
-        let whole = bytes.len() >= 6 && bytes.len() >= 6 + usize::from(bytes[5]);
-        if !whole {
-            assert!(may_be_cut, "a frame was begun and not finished");
-            break;
+        assert_eq!(lost as u64, self.dropped + self.discarded as u64, "a message without a fate");
+        if !self.is_discarded {
+            assert_eq!(behind, self.taken_behind, "a reply is lost");
+            assert_eq!(told, self.dropped, "lost and not told");
         }
-        let (frame, rest) = bytes.split_at(6 + usize::from(bytes[5]));
-        let kind = match frame[0] {
-            1 => Kind::Data,
-            2 => Kind::Control,
-            3 => Kind::Behind,
-            4 => Kind::Close,
-            other => panic!("no frame begins with {other}: frames are mixed up"),
-        };
-        let id = u32::from_be_bytes([frame[1], frame[2], frame[3], frame[4]]);
-        assert!(frame[6..].iter().all(|byte| *byte == id as u8), "frames are mixed up");
-        seen.push((kind, id));
-        bytes = rest;
     }
-    seen
 }

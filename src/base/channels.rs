@@ -89,6 +89,16 @@ impl ChannelRules {
         found.map_or(&self.default, |(_, options)| options)
     }
 
+    /// Settles what is left to the hub: the policy.
+    #[must_use]
+    pub fn with_policy(mut self, policy: SlowConsumerPolicy) -> Self {
+        let all = self.exact.iter_mut().chain(&mut self.prefixes).map(|(_, options)| options);
+        for options in all.chain([&mut self.default]) {
+            Arc::make_mut(options).policy.get_or_insert(policy);
+        }
+        self
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.exact.len() + self.prefixes.len()

@@ -5,8 +5,15 @@
 //! two lanes never write to the same one.
 //!
 //! # Who may touch what
-//! A lane adds to its own `LaneCounters`, once per turn and not once per delivery. Everything else
-//! in [`Counters`] is added to where the thing happens, which is never per delivery either.
+//! A lane adds to its own `LaneCounters`, once per turn and not once per delivery; a writer of one of
+//! its sessions adds what it dropped for its age, once per write. Everything else in [`Counters`] is
+//! added to where the thing happens, which is never per delivery either.
+//!
+//! # What adds up
+//! Every message that a session was to get, in the end: it was dropped as the newest
+//! ([`DropCause::Newest`]), or it is one of [`LaneCounters::deliveries`]. Of those, the ones
+//! [dropped](LaneCounters::dropped) for any other cause or [`discarded`](LaneCounters::discarded) did
+//! not reach its socket. (A session that breaks off takes what waited for it along, uncounted.)
 //!
 //! # Orderings
 //! | location | writer | reader | order | pairs with |
@@ -20,6 +27,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::disconnect::Reason;
+use super::loss::{DropCause, Dropped};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -84,7 +92,7 @@ impl PassHistogram {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct LaneCounters {
-    /// Messages handed to a socket or to an outbox.
+    /// Messages handed to a socket or to an outbox, which may drop some of them later.
     pub deliveries: Count,
     /// Bytes of those messages with their framing.
     pub delivery_bytes: Count,
@@ -92,14 +100,29 @@ pub struct LaneCounters {
     pub writes: Count,
     /// Of those, writes that the socket did not take whole.
     pub writes_blocked: Count,
-    /// Messages dropped by policy.
-    pub dropped: Count,
-    /// Messages that waited for a session when it was ended.
+    dropped: [Count; DropCause::ALL.len()],
+    /// Messages that waited for a session when it was ended, or that ended it.
     pub discarded: Count,
     /// Passes: walks over the members of a channel.
     pub passes: Count,
     /// How long a pass took from its first write to its last.
     pub pass_us: PassHistogram,
+}
+
+impl LaneCounters {
+    /// Messages that policies dropped for this cause.
+    pub fn dropped(&self, cause: DropCause) -> &Count {
+        &self.dropped[cause as usize]
+    }
+
+    /// Adds what was dropped.
+    pub(crate) fn note_dropped(&self, dropped: &Dropped) {
+        for cause in DropCause::ALL {
+            if dropped.of(cause) > 0 {
+                self.dropped(cause).add(dropped.of(cause));
+            }
+        }
+    }
 }
 
 /// What compression did, in one direction.

@@ -4,6 +4,10 @@
 //! configuration; what holds them is the part that each names.
 
 /// What happens to data that does not fit into the outbox of a session that is behind.
+///
+/// All but the first keep the session connected. It misses messages then; every one is counted
+/// ([`DropCause`](super::loss::DropCause)) and told to the session where its protocol can say so. What
+/// the socket already has, or the writer has in hand, is never taken back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SlowConsumerPolicy {
@@ -11,23 +15,35 @@ pub enum SlowConsumerPolicy {
     /// whoever stays connected has missed nothing.
     #[default]
     Disconnect,
-    /// The new data is dropped and counted; what is queued stays. The session stays connected
-    /// and misses messages without being told.
+    /// The new message is dropped; what is queued stays. For a log whose beginning matters most.
     DropNewest,
+    /// The oldest queued messages of the channel make way. For a feed whose end matters most.
+    DropOldest,
+    /// The newest value of each key: a queued one of the same key is replaced, whether or not there
+    /// is room. A message without a key is treated as by `DropOldest`. For a table of prices.
+    Conflate,
+    /// The newest message of the channel alone: a queued one is replaced, whether or not there is
+    /// room. For a single state, where the last one says it all.
+    Latest,
 }
 
 impl SlowConsumerPolicy {
-    /// All of them, as they are written in a configuration.
-    pub const NAMES: &'static [&'static str] = &["disconnect", "drop_newest"];
+    /// Every policy, in order.
+    pub const ALL: [SlowConsumerPolicy; 5] =
+        [Self::Disconnect, Self::DropNewest, Self::DropOldest, Self::Conflate, Self::Latest];
 
-    /// As it is written in a configuration.
+    /// Their names in the configuration.
+    pub const NAMES: &'static [&'static str] =
+        &["disconnect", "drop_newest", "drop_oldest", "conflate", "latest"];
+
+    /// Its name in the configuration.
     pub const fn name(self) -> &'static str {
         Self::NAMES[self as usize]
     }
 
-    /// The one of this name.
+    /// The policy of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Disconnect, Self::DropNewest].into_iter().find(|policy| policy.name() == name)
+        Self::ALL.into_iter().find(|policy| policy.name() == name)
     }
 }
 
@@ -57,10 +73,12 @@ pub struct HubLimits {
     /// Bytes queued for one session that is behind, default 256 KiB. Memory: what is queued is
     /// shared between sessions; in the worst case `sessions × this`.
     pub outbox_bytes_max: usize,
-    /// Messages queued for one session that is behind, default 1,024. Memory: 48 bytes each.
+    /// Messages queued for one session that is behind, default 1,024. Memory: 64 bytes each.
     pub outbox_frames_max: usize,
-    /// How old the oldest queued message may get before the session is a slow consumer whatever
-    /// its policy, in milliseconds, default 5,000.
+    /// How long a message may wait in the outbox, in milliseconds, default 5,000. One whose policy is
+    /// `Disconnect` ends the session then; one that may be dropped is dropped, unless it is the newest
+    /// value that its policy promises. A session that takes longer than this for one batch of what it
+    /// reads is a slow consumer whatever the policy.
     pub outbox_age_max_ms: u64,
     /// What happens when data does not fit, default `Disconnect`.
     pub slow_consumer_policy: SlowConsumerPolicy,

@@ -125,7 +125,8 @@ fn hub(raw: RawHub, raw_deflate: &RawDeflate, cores: usize) -> HubLimits {
         outbox_age_max_ms: raw.outbox_age_max_ms.unwrap_or(default.outbox_age_max_ms),
         slow_consumer_policy: raw
             .slow_consumer_policy
-            .and_then(|name| SlowConsumerPolicy::from_name(&name))
+            .as_deref()
+            .and_then(SlowConsumerPolicy::from_name)
             .unwrap_or(default.slow_consumer_policy),
         close_timeout_ms: raw.close_timeout_ms.unwrap_or(default.close_timeout_ms),
         ping_interval_ms: raw.ping_interval_ms.unwrap_or(default.ping_interval_ms),

@@ -243,14 +243,16 @@ pub(crate) const KEYS: &[Key] = &[
         "Bytes queued for one session that is behind; at least messages.message_bytes_max. What is \
          queued is shared; in the worst case the memory is sessions times this."),
     number("hub.outbox_frames_max", (1, 1 << 20), |s| int(s.hub.outbox_frames_max),
-        "Messages queued for one session that is behind. Memory: 48 bytes each."),
+        "Messages queued for one session that is behind. Memory: 64 bytes each."),
     number("hub.outbox_age_max_ms", (1, HOUR_MS), |s| int(s.hub.outbox_age_max_ms),
-        "How old the oldest queued message may get before the session is a slow consumer, \
-         whatever its policy."),
+        "How long a message may wait. With disconnect the session ends then, with drop_newest and \
+         drop_oldest the message is dropped. A session that takes longer for what is being written \
+         to it is a slow consumer whatever the policy."),
     key("hub.slow_consumer_policy", Kind::Choice(SlowConsumerPolicy::NAMES),
         |s| text(s.hub.slow_consumer_policy.name()),
-        "What happens when data does not fit: the session ends, or the new data is dropped and \
-         counted."),
+        "What happens when data does not fit: the session ends; the new message is dropped; the \
+         oldest of its channel are; the queued one of its key is replaced (conflate), or that of its \
+         channel (latest). What is dropped is counted, and told to a JSON session."),
     number("hub.close_timeout_ms", (1, HOUR_MS), |s| int(s.hub.close_timeout_ms),
         "How long a session may take to answer our close."),
     number("hub.ping_interval_ms", (100, DAY_MS), |s| int(s.hub.ping_interval_ms),

@@ -120,7 +120,7 @@ impl HubBuilder {
             directory: Directory::new(),
             stale: SegQueue::new(),
             keeping: SegQueue::new(),
-            channels: self.channels,
+            channels: self.channels.with_policy(self.limits.slow_consumer_policy),
             epochs: Epochs::new(),
             streams: Default::default(),
             flow: Flow::new(self.limits.publication_bytes_pending_max, counters.clone()),

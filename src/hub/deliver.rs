@@ -1,7 +1,8 @@
 //! One session gets something: directly if its outbox is idle, into the outbox otherwise.
 //!
 //! This is where a delivery is paid for: one load, one write. Everything else here happens only for
-//! a session that is behind or ends.
+//! a session that is behind or ends: its publications get labels, so that its outbox can apply the
+//! policy of each one's channel.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -12,12 +13,15 @@ use bytes::{Bytes, BytesMut};
 use super::encoded::Encoded;
 use super::pass::Batch;
 use super::prepared::Prepared;
+use super::roster::LetterNumber;
 use super::session::Session;
 use super::shared::Shared;
 use crate::base::disconnect::{Disconnect, Reason};
-use crate::outbox::queue::Bounds;
+use crate::base::loss::{DropCause, Dropped};
+use crate::outbox::queue::{Bounds, Labelled, Loss, Losses};
 use crate::outbox::state::{Closing, Offered, State};
-use crate::outbox::writer::{self, End};
+use crate::outbox::writer::{self, End, Terms};
+use crate::protocol::{Form, WireFormat, json};
 
 /// Publications of one batch that one session is to get.
 #[derive(Debug)]
@@ -41,7 +45,6 @@ struct Tally {
     bytes: u64,
     writes: u64,
     blocked: u64,
-    dropped: u64,
     discarded: u64,
 }
 
@@ -97,13 +100,18 @@ impl Delivery {
     /// The socket took only `written` bytes: the rest waits in the outbox, and a writer begins.
     fn park(&mut self, session: &Arc<Session>, pieces: &[Piece<'_>], written: usize) {
         self.tally.blocked += 1;
-        let mut frames = frames(session, pieces, &self.shared);
-        let count = pieces.iter().map(|piece| piece.range.len()).sum();
+        let mut publications = publications(pieces);
+        let count: usize = pieces.iter().map(|piece| piece.range.len()).sum();
+        let mut left = count;
         let mut skip = written;
         let mut remainder = None;
-        let mut left = count;
-        for frame in frames.by_ref() {
+        // `written` was less than all, so there is a frame that is not through. One that was not
+        // begun is subject to the bounds like those behind it.
+        while skip > 0
+            && let Some((prepared, _)) = publications.next()
+        {
             left -= 1;
+            let frame = prepared.frame(session.form, &self.shared);
             if skip < frame.len() {
                 remainder = Some(frame.slice(skip..));
                 break;
@@ -111,18 +119,9 @@ impl Delivery {
             skip -= frame.len();
         }
         self.tally.bytes += written as u64;
-        // `written` was less than all, so there is a frame that is not through: the remainder. One
-        // that was not begun is subject to the bounds like the others; it still goes first.
-        let offered = if skip == 0
-            && let Some(whole) = remainder.take()
-        {
-            left += 1;
-            let frames = std::iter::once(whole).chain(frames.cloned());
-            session.outbox.park(None, frames, &self.bounds, self.shared.clock.now_ms())
-        } else {
-            let now_ms = self.shared.clock.now_ms();
-            session.outbox.park(remainder, frames.cloned(), &self.bounds, now_ms)
-        };
+        let (form, now_ms) = (session.form, self.shared.clock.now_ms());
+        let frames = publications.map(|publication| labelled(publication, form, &self.shared));
+        let offered = session.outbox.park(remainder, frames, &self.bounds, now_ms);
         self.tally.deliveries += (count - left) as u64;
         if matches!(offered, Offered::Taken { .. }) {
             start_writer(session, &self.shared);
@@ -132,7 +131,8 @@ impl Delivery {
 
     fn offer(&mut self, session: &Arc<Session>, pieces: &[Piece<'_>]) {
         let now_ms = self.shared.clock.now_ms();
-        let frames = frames(session, pieces, &self.shared).cloned();
+        let frames = publications(pieces)
+            .map(|publication| labelled(publication, session.form, &self.shared));
         match session.outbox.offer(frames, &self.bounds, now_ms) {
             Offered::Idle => self.write(session, pieces),
             offered => {
@@ -144,10 +144,14 @@ impl Delivery {
 
     /// Counts what became of `count` frames, and ends a session that is too far behind.
     fn settle(&mut self, session: &Arc<Session>, offered: Offered, count: usize) {
-        if let Offered::Taken { dropped, overflow } = offered {
-            self.tally.deliveries += (count - dropped) as u64;
-            self.tally.dropped += dropped as u64;
-            if overflow {
+        if let Offered::Taken { dropped, refused } = offered {
+            // Of those that were taken, the others dropped were deliveries before.
+            self.tally.deliveries += count as u64 - dropped.of(DropCause::Newest);
+            self.tally.discarded += refused as u64;
+            if dropped != Dropped::default() {
+                self.shared.counters.lanes()[self.index].note_dropped(&dropped);
+            }
+            if refused > 0 {
                 self.close(session, &Disconnect::new(Reason::SlowConsumer), true);
             }
         }
@@ -174,35 +178,57 @@ impl Delivery {
     /// end of the first membership.
     ///
     /// What the session missed rides on it, as one piece: it gets all of it or ends.
-    pub(crate) fn membership_reply<'a>(
+    pub(crate) fn membership_reply(
         &mut self,
         session: &Arc<Session>,
         frame: Bytes,
-        replay: impl ExactSizeIterator<Item = &'a Encoded>,
+        replay: &[Arc<Encoded>],
     ) {
-        let frame = match replay.len() {
-            0 => frame,
-            count => {
-                self.tally.deliveries += count as u64;
-                let mut bytes = BytesMut::from(frame);
-                replay.for_each(|missed| {
-                    bytes.extend_from_slice(missed.frame(session.form, &self.shared))
-                });
-                bytes.freeze()
-            }
-        };
         let now_ms = self.shared.clock.now_ms();
+        let frame = match replay {
+            [] => frame,
+            replay => self.with_replay(session.form, frame, replay, now_ms),
+        };
         let offered = session.outbox.offer_behind(frame.clone(), &self.bounds, now_ms);
         self.settle_control(session, frame, offered);
+    }
+
+    /// What has outlived its time is told as a loss, ahead of the rest.
+    fn with_replay(
+        &mut self,
+        form: Form,
+        frame: Bytes,
+        replay: &[Arc<Encoded>],
+        now_ms: u64,
+    ) -> Bytes {
+        let mut bytes = BytesMut::from(frame);
+        let mut dropped = Dropped::default();
+        let mut losses = Losses::default();
+        for gone in replay.iter().filter(|missed| missed.is_expired(now_ms)) {
+            dropped.note(DropCause::Expired);
+            if let Some(label) = gone.label(self.shared.limits.slow_consumer_policy) {
+                losses.note(label, DropCause::Expired);
+            }
+        }
+        let told = losses.pop().and_then(|loss| gap_frame(form.format, &loss));
+        told.iter().for_each(|gap| bytes.extend_from_slice(gap));
+        for missed in replay.iter().filter(|missed| !missed.is_expired(now_ms)) {
+            self.tally.deliveries += 1;
+            bytes.extend_from_slice(missed.frame(form, &self.shared));
+        }
+        if dropped != Dropped::default() {
+            self.shared.counters.lanes()[self.index].note_dropped(&dropped);
+        }
+        bytes.freeze()
     }
 
     fn settle_control(&mut self, session: &Arc<Session>, frame: Bytes, offered: Offered) {
         match offered {
             Offered::Idle => self.write_control(session, frame),
-            Offered::Taken { overflow: true, .. } => {
+            Offered::Taken { refused: 0, .. } | Offered::Closed => {}
+            Offered::Taken { .. } => {
                 self.close(session, &Disconnect::new(Reason::SlowConsumer), true);
             }
-            Offered::Taken { .. } | Offered::Closed => {}
         }
     }
 
@@ -249,7 +275,6 @@ impl Delivery {
             (&counters.delivery_bytes, tally.bytes),
             (&counters.writes, tally.writes),
             (&counters.writes_blocked, tally.blocked),
-            (&counters.dropped, tally.dropped),
             (&counters.discarded, tally.discarded),
         ] {
             if n > 0 {
@@ -259,12 +284,16 @@ impl Delivery {
     }
 }
 
-fn frames<'a>(
-    session: &'a Session,
-    pieces: &'a [Piece<'a>],
-    shared: &'a Shared,
-) -> impl Iterator<Item = &'a Bytes> {
-    pieces.iter().flat_map(|piece| piece.batch.frames(session.form, &piece.range, shared))
+type Numbered = (Arc<Prepared>, LetterNumber);
+
+fn publications<'a>(pieces: &'a [Piece<'a>]) -> impl Iterator<Item = &'a Numbered> {
+    pieces.iter().flat_map(|piece| piece.batch.publications(&piece.range))
+}
+
+/// A publication for an outbox.
+fn labelled((prepared, _): &Numbered, form: Form, shared: &Shared) -> Labelled {
+    let label = prepared.encoded.label(shared.limits.slow_consumer_policy);
+    (prepared.frame(form, shared).clone(), label.cloned())
 }
 
 /// Writes what the socket takes of a frame; the rest comes back. `None` if the session is over.
@@ -288,11 +317,20 @@ fn broken(session: &Arc<Session>) {
 /// Starts the writer of a session whose outbox has just got a queue.
 pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
     let (session, counters) = (session.clone(), shared.counters.clone());
+    let (clock, age_max_ms) = (shared.clock.clone(), shared.limits.outbox_age_max_ms);
     counters.writers.add(1);
     counters.writers_started.add(1);
     tokio::spawn(async move {
         if let Some(socket) = session.socket() {
-            match writer::run(&session.outbox, socket).await {
+            let terms = Terms {
+                now_ms: || clock.now_ms(),
+                age_max_ms,
+                tell: |loss: &Loss| gap_frame(session.form.format, loss),
+                count: |dropped: &Dropped| {
+                    counters.lanes()[usize::from(session.lane)].note_dropped(dropped);
+                },
+            };
+            match writer::run(&session.outbox, socket, terms).await {
                 End::Idle | End::Closed => {}
                 End::CloseWritten => session.close_written(),
                 End::Broken => broken(&session),
@@ -300,4 +338,15 @@ pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
         }
         counters.writers.add(-1);
     });
+}
+
+/// What tells a session of a loss; nothing where its protocol has no place for that, or where no
+/// channel can be named.
+fn gap_frame(format: WireFormat, loss: &Loss) -> Option<Bytes> {
+    let channel = loss.label.channel.as_ref()?;
+    if format == WireFormat::Raw {
+        return None;
+    }
+    let Loss { count, from_offset, to_offset, cause, .. } = *loss;
+    Some(format.text(&json::encode_gap(channel, count, from_offset, to_offset, cause.name())))
 }

@@ -10,9 +10,12 @@ use bytes::Bytes;
 
 use super::shared::Shared;
 use crate::base::channels::ChannelOptions;
+use crate::base::ids::ChannelName;
+use crate::base::label::Label;
+use crate::base::limits::SlowConsumerPolicy;
 use crate::base::position::{Epoch, StreamPosition};
 use crate::frame::{self, WindowBits};
-use crate::protocol::{Form, Publication, WireFormat};
+use crate::protocol::{Form, Publication, Target, WireFormat};
 
 /// The deflated forms, aside: most publications have none.
 type Deflated = [OnceLock<Bytes>; Form::DEFLATED_COUNT];
@@ -31,6 +34,8 @@ pub(crate) struct Encoded {
     pub(crate) key: Option<Box<str>>,
     plain: [OnceLock<Bytes>; WireFormat::COUNT],
     deflated: OnceLock<Box<Deflated>>,
+    /// For the outboxes of sessions that are behind; most publications need none.
+    label: OnceLock<Option<Arc<Label>>>,
 }
 
 /// The channel that a publication went through.
@@ -44,8 +49,9 @@ pub(crate) struct Origin {
 
 impl Encoded {
     pub(crate) fn new(publication: Publication, channel: Option<Origin>) -> Self {
-        let (offset, plain, deflated) = Default::default();
-        Self { publication, channel, offset, expires_ms: None, key: None, plain, deflated }
+        let (offset, plain, deflated, label) = Default::default();
+        let (expires_ms, key) = (None, None);
+        Self { publication, channel, offset, expires_ms, key, plain, deflated, label }
     }
 
     /// Bytes of its message, without any framing.
@@ -67,6 +73,46 @@ impl Encoded {
     /// Whether it is of no use any more.
     pub(crate) fn is_expired(&self, now_ms: u64) -> bool {
         self.expires_ms.is_some_and(|at| at <= now_ms)
+    }
+
+    /// What an outbox has to know of it; nothing if nobody may drop it. `otherwise` is the policy of
+    /// what goes to no channel.
+    pub(crate) fn label(&self, otherwise: SlowConsumerPolicy) -> Option<&Arc<Label>> {
+        let make = || self.make_label(otherwise).map(Arc::new);
+        self.label.get_or_init(make).as_ref()
+    }
+
+    /// The channel as a session is told of it that lost this.
+    fn told_as(&self) -> Option<ChannelName> {
+        match &self.publication.target {
+            Target::Channel(channel) => Some(channel.clone()),
+            Target::Presence(event) => Some(event.channel.beside()),
+            Target::User(_) => None,
+        }
+    }
+
+    fn make_label(&self, otherwise: SlowConsumerPolicy) -> Option<Label> {
+        let (key, expires_ms) = (self.key.clone(), self.expires_ms);
+        let label = match &self.channel {
+            Some(Origin { stream, options, .. }) => Label {
+                channel: self.told_as(),
+                stream: *stream,
+                offset: self.offset().unwrap_or_default(),
+                key,
+                expires_ms,
+                policy: options.policy.unwrap_or(otherwise),
+            },
+            // Messages to a user are not values of one thing: none stands for another.
+            None => {
+                let policy = match otherwise {
+                    SlowConsumerPolicy::Disconnect | SlowConsumerPolicy::DropNewest => otherwise,
+                    _ => SlowConsumerPolicy::DropOldest,
+                };
+                Label { channel: None, stream: 0, offset: 0, key, expires_ms, policy }
+            }
+        };
+        let may_go = label.policy != SlowConsumerPolicy::Disconnect || label.expires_ms.is_some();
+        may_go.then_some(label)
     }
 
     /// Its wire bytes in this form.

@@ -87,8 +87,7 @@ impl Work {
             match item {
                 WorkItem::Publication(prepared, number) => batch.push(prepared, number),
                 WorkItem::Reply { session, frame, replay, .. } => {
-                    let replay = replay.iter().map(|encoded| &**encoded);
-                    delivery.membership_reply(&session, frame, replay);
+                    delivery.membership_reply(&session, frame, &replay);
                     *budget -= 1;
                 }
             }
@@ -226,15 +225,12 @@ impl Batch {
         }
     }
 
-    /// Their frames, one by one, each shared.
-    pub(crate) fn frames(
+    /// Some of its publications, one by one, each with the number of its letter.
+    pub(crate) fn publications(
         &self,
-        form: Form,
         range: &Range<usize>,
-        shared: &Shared,
-    ) -> impl Iterator<Item = &Bytes> {
-        let publications = self.publications[range.clone()].iter();
-        publications.map(move |(prepared, _)| prepared.frame(form, shared))
+    ) -> impl Iterator<Item = &(Arc<Prepared>, LetterNumber)> {
+        self.publications[range.clone()].iter()
     }
 
     /// Whether there is a publication that this session is not to get.

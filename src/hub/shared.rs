@@ -67,7 +67,6 @@ impl Shared {
         Bounds {
             bytes_max: self.limits.outbox_bytes_max,
             frames_max: self.limits.outbox_frames_max,
-            policy: self.limits.slow_consumer_policy,
         }
     }
 

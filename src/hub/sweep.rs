@@ -77,8 +77,8 @@ impl Lane {
             return Need::End(Reason::PolicyViolation);
         }
         if state == State::Parked
-            && let Some(oldest_ms) = session.outbox.lag().and_then(|lag| lag.oldest_ms)
-            && now_ms.saturating_sub(oldest_ms) > limits.outbox_age_max_ms
+            && let Some(since_ms) = session.outbox.lag().and_then(|lag| lag.held_since_ms)
+            && now_ms.saturating_sub(since_ms) > limits.outbox_age_max_ms
         {
             return Need::End(Reason::SlowConsumer);
         }

@@ -8,13 +8,18 @@ use bytes::Bytes;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-use super::queue::Bounds;
+use super::queue::{Bounds, Labelled, Loss, Taking};
 use super::state::{Closing, Next, Offered, Outbox, State};
+use crate::base::label::Label;
 use crate::base::limits::SlowConsumerPolicy;
+use crate::base::loss::Dropped;
 use crate::base::sync::model;
 
-const BOUNDS: Bounds =
-    Bounds { bytes_max: 100, frames_max: 100, policy: SlowConsumerPolicy::Disconnect };
+const BOUNDS: Bounds = Bounds { bytes_max: 100, frames_max: 100 };
+/// Room for one frame: with two behind, a policy decides.
+const TIGHT: Bounds = Bounds { bytes_max: 100, frames_max: 1 };
+/// What tells of a loss: this, and how many.
+const GAP: u8 = 100;
 
 struct Session {
     outbox: Outbox,
@@ -44,7 +49,10 @@ fn start_writer(session: &Arc<Session>) -> thread::JoinHandle<Next> {
     thread::spawn(move || {
         let mut batch = VecDeque::new();
         loop {
-            match session.outbox.take(&mut batch) {
+            let tell = |loss: &Loss| Some(frame(GAP + loss.count as u8));
+            let dropped = &mut Dropped::default();
+            let mut taking = Taking { now_ms: 0, age_max_ms: 0, tell: &tell, dropped };
+            match session.outbox.take(&mut batch, &mut taking) {
                 Next::Write => session.write(batch.drain(..)),
                 end => return end,
             }
@@ -62,19 +70,28 @@ fn deliver(
     number: u8,
     is_blocked: bool,
 ) -> Option<thread::JoinHandle<Next>> {
-    let once = || std::iter::once(frame(number));
+    deliver_within(session, (frame(number), None), is_blocked, &BOUNDS)
+}
+
+fn deliver_within(
+    session: &Arc<Session>,
+    labelled: Labelled,
+    is_blocked: bool,
+    bounds: &Bounds,
+) -> Option<thread::JoinHandle<Next>> {
+    let once = || std::iter::once(labelled.clone());
     match session.outbox.state() {
-        State::Parked => match session.outbox.offer(once(), &BOUNDS, 0) {
-            Offered::Idle => session.write(once()),
-            Offered::Taken { dropped: 0, overflow: false } | Offered::Closed => {}
+        State::Parked => match session.outbox.offer(once(), bounds, 0) {
+            Offered::Idle => session.write([labelled.0]),
+            Offered::Taken { refused: 0, .. } | Offered::Closed => {}
             other => panic!("{other:?}"),
         },
         State::Idle if is_blocked => {
-            if let Offered::Taken { .. } = session.outbox.park(None, once(), &BOUNDS, 0) {
+            if let Offered::Taken { .. } = session.outbox.park(None, once(), bounds, 0) {
                 return Some(start_writer(session));
             }
         }
-        State::Idle => session.write(once()),
+        State::Idle => session.write([labelled.0]),
         State::Closing | State::Closed => {}
     }
     None
@@ -93,6 +110,42 @@ fn everything_is_written_once_in_order_and_the_outbox_comes_to_rest() {
         assert_eq!(session.outbox.state(), State::Idle);
         assert_eq!(session.outbox.lag(), None);
     });
+}
+
+/// A policy drops while the writer takes: every frame is written or told, each once, and the outbox
+/// does not come to rest before that.
+fn every_frame_is_written_or_told(policy: SlowConsumerPolicy) {
+    model(move || {
+        let session = Session::open();
+        let deliver = |number: u8| {
+            let (channel, key, expires_ms) = (None, None, None);
+            let offset = number.into();
+            let label = Label { channel, stream: 1, offset, key, expires_ms, policy };
+            let labelled = (frame(number), Some(std::sync::Arc::new(label)));
+            deliver_within(&session, labelled, number % 2 == 1, &TIGHT)
+        };
+        let writers: Vec<_> = (1..=4).filter_map(deliver).collect();
+        for writer in writers {
+            assert_eq!(writer.join().unwrap(), Next::Idle);
+        }
+        let written = session.written();
+        let (told, frames): (Vec<u8>, Vec<u8>) = written.iter().partition(|byte| **byte > GAP);
+        let lost: u8 = told.iter().map(|byte| byte - GAP).sum();
+        assert!(frames.is_sorted_by(|a, b| a < b), "doubled or out of order: {written:?}");
+        assert_eq!(frames.len() + usize::from(lost), 4, "{written:?}");
+        assert_eq!(session.outbox.state(), State::Idle);
+        assert_eq!(session.outbox.lag(), None);
+    });
+}
+
+#[test]
+fn what_makes_way_while_the_writer_takes_is_told() {
+    every_frame_is_written_or_told(SlowConsumerPolicy::DropOldest);
+}
+
+#[test]
+fn what_is_not_let_in_while_the_writer_takes_is_told() {
+    every_frame_is_written_or_told(SlowConsumerPolicy::DropNewest);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! a plain value, [`state`] shares it between a lane and a writer, [`socket`] is where both write,
 //! [`writer`] empties a queue into a socket and ends.
 //!
-//! Invariant: nothing here knows channels, protocols or time; frames are bytes and `now` is an
-//! argument.
+//! Invariant: nothing here knows a hub, a protocol or a clock. Frames are bytes, with a
+//! [label](crate::base::label) of what their channel wants if they wait; `now` is an argument.
 
 pub(crate) mod queue;
 pub(crate) mod socket;

@@ -1,14 +1,42 @@
 //! The bounded queue of a session that is behind. A plain value: one owner at a time.
 //!
 //! Order on the way out: the rest of a frame that the socket took in part, then control frames,
-//! then data, then the close frame. So a pong or a reply never waits behind data, and nothing
-//! follows a close.
+//! then what the session is told about its losses, then data, then the close frame. So a pong or a
+//! reply never waits behind data, and nothing follows a close.
+//!
+//! The bounds are the session's; who has to go when data does not fit is up to the channel that it
+//! belongs to ([`policy`]). What was lost is added up per channel and told ahead of the next data
+//! ([`loss`]).
+//!
+//! # Every message has one fate
+//! It is handed to the writer, or dropped for one [`DropCause`], or discarded with the session, or it
+//! still waits. The tests hold every sequence of operations to that sum.
+//!
+//! # Age
+//! Three things may get too old, each judged by who can help it.
+//! * *A message that nobody may drop*: the session ends ([`Queue::held_since_ms`]).
+//! * *A message that may be dropped* goes when its turn comes, as a loss. A queued value that is the
+//!   newest of its key or channel is exempt: it is what its policy promises, and however late it is,
+//!   there is none that is newer. A time to live ends it all the same.
+//! * *What the writer has in hand*: the session ends. So a queue that is renewed for ever cannot hide
+//!   a session that does not move, and a value that takes the place of another need not inherit its
+//!   age for that: it would be dropped for the age of one that nobody wanted any more.
+
+mod loss;
+mod policy;
+#[cfg(all(test, not(fanfare_loom)))]
+mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::limits::SlowConsumerPolicy;
+pub(crate) use loss::{Loss, Losses};
+
+use crate::base::label::Label;
+use crate::base::loss::{DropCause, Dropped};
+use policy::Entry;
 
 /// Most bytes of control frames that wait for one session. A peer that lets more replies pile up
 /// does not read, whatever it sends.
@@ -17,12 +45,14 @@ pub(crate) const CONTROL_BYTES_MAX: usize = 64 << 10;
 /// The first byte of a pong in one frame (RFC 6455 section 5.2).
 const PONG: u8 = 0x8A;
 
-/// What data may wait, and what happens to data that does not fit.
+/// A data frame with what decides whether it may be dropped; nobody may drop one without a label.
+pub(crate) type Labelled = (Bytes, Option<Arc<Label>>);
+
+/// What data may wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) bytes_max: usize,
     pub(crate) frames_max: usize,
-    pub(crate) policy: SlowConsumerPolicy,
 }
 
 /// What became of a frame that was offered.
@@ -33,14 +63,19 @@ pub(crate) enum Pushed {
     Queued,
     /// It was dropped by policy.
     Dropped,
-    /// It does not fit, and the policy is to end the session.
+    /// It does not fit, and the session has to end.
     Overflow,
 }
 
-#[derive(Debug)]
-struct Entry {
-    bytes: Bytes,
-    queued_ms: u64,
+/// What a writer brings when it takes: this floor has no clock and knows no protocol.
+pub(crate) struct Taking<'a> {
+    pub(crate) now_ms: u64,
+    /// How long a message that may be dropped waits at most.
+    pub(crate) age_max_ms: u64,
+    /// The frame that tells a session of a loss; `None` if its protocol has no place for that.
+    pub(crate) tell: &'a dyn Fn(&Loss) -> Option<Bytes>,
+    /// What was found too old is added here.
+    pub(crate) dropped: &'a mut Dropped,
 }
 
 /// See the module.
@@ -52,16 +87,17 @@ pub(crate) struct Queue {
     data: VecDeque<Entry>,
     /// Bytes of `remainder` and `data`.
     data_bytes: usize,
-    /// Data bytes and frames that the writer took and has not yet written, and the age of the oldest.
+    losses: Losses,
     in_hand: InHand,
     close: Option<Bytes>,
 }
 
+/// What the writer took and has not yet written.
 #[derive(Debug, Default)]
 struct InHand {
     bytes: usize,
     frames: usize,
-    oldest_ms: Option<u64>,
+    held_since_ms: Option<u64>,
 }
 
 impl Queue {
@@ -70,21 +106,32 @@ impl Queue {
     pub(crate) fn set_remainder(&mut self, bytes: Bytes, now_ms: u64) {
         debug_assert!(self.remainder.is_none());
         self.data_bytes += bytes.len();
-        self.remainder = Some(Entry { bytes, queued_ms: now_ms });
+        self.remainder = Some(Entry::new((bytes, None), now_ms));
     }
 
-    /// Offers a data frame.
-    pub(crate) fn push_data(&mut self, bytes: Bytes, bounds: &Bounds, now_ms: u64) -> Pushed {
-        let fits =
-            self.bytes() + bytes.len() <= bounds.bytes_max && self.frames() < bounds.frames_max;
-        if fits {
-            self.data_bytes += bytes.len();
-            self.data.push_back(Entry { bytes, queued_ms: now_ms });
-            return Pushed::Queued;
+    /// Offers a data frame. What is dropped, this one or others in its favour, is added to `dropped`.
+    pub(crate) fn push_data(
+        &mut self,
+        frame: Labelled,
+        bounds: &Bounds,
+        now_ms: u64,
+        dropped: &mut Dropped,
+    ) -> Pushed {
+        let entry = Entry::new(frame, now_ms);
+        if entry.label().is_some() && self.losses.is_full() {
+            return Pushed::Overflow;
         }
-        match bounds.policy {
-            SlowConsumerPolicy::Disconnect => Pushed::Overflow,
-            SlowConsumerPolicy::DropNewest => Pushed::Dropped,
+        if entry.is_expired(now_ms) {
+            self.lose(&entry, DropCause::Expired, dropped);
+            return Pushed::Dropped;
+        }
+        self.admit(entry, bounds, dropped)
+    }
+
+    fn lose(&mut self, entry: &Entry, cause: DropCause, dropped: &mut Dropped) {
+        if let Some(label) = entry.label() {
+            dropped.note(cause);
+            self.losses.note(label, cause);
         }
     }
 
@@ -111,19 +158,25 @@ impl Queue {
         if self.bytes() + bytes.len() > bounds.bytes_max + CONTROL_BYTES_MAX {
             return Pushed::Overflow;
         }
-        self.data_bytes += bytes.len();
-        self.data.push_back(Entry { bytes, queued_ms: now_ms });
+        self.append(Entry::reply(bytes, now_ms));
         Pushed::Queued
     }
 
+    fn append(&mut self, entry: Entry) {
+        self.data_bytes += entry.len();
+        self.data.push_back(entry);
+    }
+
     /// Ends the queue with a close frame. `discard` drops the data that waits, except the rest of a
-    /// frame that was begun. Returns how many data frames were dropped.
+    /// frame that was begun, and what there is to tell: the session ends, and whoever comes back asks
+    /// for what it missed. Returns how many messages were dropped.
     pub(crate) fn push_close(&mut self, close: Bytes, discard: bool) -> usize {
         let mut dropped = 0;
         if discard {
-            dropped = self.data.len();
+            dropped = self.data.iter().filter(|entry| !entry.is_reply()).count();
             self.data.clear();
-            self.data_bytes = self.remainder.as_ref().map_or(0, |entry| entry.bytes.len());
+            self.losses.clear();
+            self.data_bytes = self.remainder.as_ref().map_or(0, Entry::len);
         }
         self.close = Some(close);
         dropped
@@ -131,11 +184,16 @@ impl Queue {
 
     /// Moves frames for one write into `batch`, at least one if there is any, then up to `bytes_max`.
     /// What was taken before counts as written from now on.
-    pub(crate) fn take(&mut self, batch: &mut VecDeque<Bytes>, bytes_max: usize) {
+    pub(crate) fn take(
+        &mut self,
+        batch: &mut VecDeque<Bytes>,
+        bytes_max: usize,
+        taking: &mut Taking<'_>,
+    ) {
         self.in_hand = InHand::default();
         let mut taken = 0;
         if let Some(entry) = self.remainder.take() {
-            taken += entry.bytes.len();
+            taken += entry.len();
             self.hand_out(entry, batch);
         }
         while taken < bytes_max
@@ -145,29 +203,55 @@ impl Queue {
             taken += bytes.len();
             batch.push_back(bytes);
         }
-        while taken < bytes_max
+        while taken < bytes_max {
+            // What is too old becomes a loss first, so that it is told ahead of what follows it.
+            self.drop_old(taking);
+            if let Some(loss) = self.losses.pop() {
+                let frame = (taking.tell)(&loss);
+                taken += frame.as_ref().map_or(0, Bytes::len);
+                batch.extend(frame);
+            } else if let Some(entry) = self.data.pop_front() {
+                taken += entry.len();
+                self.hand_out(entry, batch);
+            } else {
+                break;
+            }
+        }
+        if self.control.is_empty() && self.losses.is_empty() && self.data.is_empty() {
+            batch.extend(self.close.take());
+        }
+        if !batch.is_empty() {
+            let held_since_ms = self.in_hand.held_since_ms.get_or_insert(taking.now_ms);
+            *held_since_ms = (*held_since_ms).min(taking.now_ms);
+        }
+    }
+
+    /// Drops what is too old at the head of the data.
+    fn drop_old(&mut self, taking: &mut Taking<'_>) {
+        while let Some(first) = self.data.front()
+            && first.is_too_old(taking.now_ms, taking.age_max_ms)
             && let Some(entry) = self.data.pop_front()
         {
-            taken += entry.bytes.len();
-            self.hand_out(entry, batch);
-        }
-        if self.control.is_empty() && self.data.is_empty() {
-            batch.extend(self.close.take());
+            self.data_bytes -= entry.len();
+            self.lose(&entry, DropCause::Expired, taking.dropped);
         }
     }
 
     fn hand_out(&mut self, entry: Entry, batch: &mut VecDeque<Bytes>) {
-        self.data_bytes -= entry.bytes.len();
-        self.in_hand.bytes += entry.bytes.len();
+        self.data_bytes -= entry.len();
+        self.in_hand.bytes += entry.len();
         self.in_hand.frames += 1;
-        self.in_hand.oldest_ms.get_or_insert(entry.queued_ms);
-        batch.push_back(entry.bytes);
+        if !entry.may_be_dropped() {
+            self.in_hand.held_since_ms.get_or_insert(entry.queued_ms());
+        }
+        batch.push_back(entry.into_bytes());
     }
 
     /// Whether nothing waits. What the writer holds in hand does not count.
     pub(crate) fn is_empty(&self) -> bool {
         self.remainder.is_none()
             && self.control.is_empty()
+            && self.losses.is_empty()
             && self.data.is_empty()
             && self.close.is_none()
     }
@@ -182,146 +266,14 @@ impl Queue {
         self.data.len() + usize::from(self.remainder.is_some()) + self.in_hand.frames
     }
 
-    /// When the oldest data frame that is not yet written came in.
-    pub(crate) fn oldest_ms(&self) -> Option<u64> {
-        let waiting = self.remainder.as_ref().or(self.data.front()).map(|entry| entry.queued_ms);
-        self.in_hand.oldest_ms.or(waiting)
+    /// Since when the session holds up what nobody may drop: when the oldest such frame came in that
+    /// is not yet written, or when the writer took what it has in hand, whatever that is.
+    pub(crate) fn held_since_ms(&self) -> Option<u64> {
+        let waiting = || self.remainder.iter().chain(&self.data).find(|e| !e.may_be_dropped());
+        self.in_hand.held_since_ms.into_iter().chain(waiting().map(Entry::queued_ms)).min()
     }
 }
 
 fn is_pong(frame: &Bytes) -> bool {
     frame.first() == Some(&PONG)
-}
-
-#[cfg(all(test, not(fanfare_loom)))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn bounds(policy: SlowConsumerPolicy) -> Bounds {
-        Bounds { bytes_max: 100, frames_max: 8, policy }
-    }
-
-    fn frame(number: u8, len: usize) -> Bytes {
-        Bytes::from(vec![number; len])
-    }
-
-    #[test]
-    fn one_pong_waits_and_it_is_the_latest() {
-        let mut queue = Queue::default();
-        for frame in ["\u{1}a reply", "\u{1}another"] {
-            let _ = queue.push_control(Bytes::from(frame));
-        }
-        for number in 0..100 {
-            let pong = Bytes::from(vec![PONG, 1, number]);
-            assert_eq!(queue.push_control(pong), Pushed::Queued);
-        }
-        let mut batch = VecDeque::new();
-        queue.take(&mut batch, usize::MAX);
-        assert_eq!(batch.len(), 3);
-        assert_eq!(batch[2][..], [PONG, 1, 99]);
-        assert_eq!(queue.control_bytes, 0);
-    }
-
-    #[derive(Clone, Debug)]
-    enum Operation {
-        Data(usize),
-        Control(usize),
-        Take(usize),
-    }
-
-    fn operations() -> impl Strategy<Value = Vec<Operation>> {
-        let operation = prop_oneof![
-            (1usize..40).prop_map(Operation::Data),
-            (1usize..10).prop_map(Operation::Control),
-            (1usize..60).prop_map(Operation::Take),
-        ];
-        proptest::collection::vec(operation, 0..300)
-    }
-
-    proptest! {
-        /// Against the plainest model: two lists. Nothing lost, doubled or out of order, every
-        /// refusal explained by the bounds, the bounds never passed.
-        #[test]
-        fn agrees_with_two_plain_lists(operations in operations(), drop_newest: bool) {
-            let policy = if drop_newest { SlowConsumerPolicy::DropNewest } else { SlowConsumerPolicy::Disconnect };
-            let bounds = bounds(policy);
-            let mut queue = Queue::default();
-            let (mut data, mut control) = (VecDeque::new(), VecDeque::new());
-            let mut in_hand: Vec<usize> = Vec::new();
-            for (number, operation) in operations.into_iter().enumerate() {
-                match operation {
-                    Operation::Data(len) => {
-                        let frame = frame(number as u8, len);
-                        let bytes: usize = data.iter().map(Bytes::len).sum::<usize>() + in_hand.iter().sum::<usize>();
-                        let fits = bytes + len <= 100 && data.len() + in_hand.len() < 8;
-                        let pushed = queue.push_data(frame.clone(), &bounds, 0);
-                        prop_assert_eq!(pushed == Pushed::Queued, fits);
-                        if fits { data.push_back(frame) }
-                        else { prop_assert_eq!(pushed == Pushed::Dropped, drop_newest) }
-                    }
-                    Operation::Control(len) => {
-                        let frame = frame(number as u8, len);
-                        prop_assert_eq!(queue.push_control(frame.clone()), Pushed::Queued);
-                        control.push_back(frame);
-                    }
-                    Operation::Take(max) => {
-                        let mut batch = VecDeque::new();
-                        queue.take(&mut batch, max);
-                        in_hand.clear();
-                        let mut taken = 0;
-                        for bytes in batch {
-                            prop_assert!(taken < max);
-                            taken += bytes.len();
-                            if let Some(expected) = control.pop_front() { prop_assert_eq!(bytes, expected) }
-                            else {
-                                in_hand.push(bytes.len());
-                                prop_assert_eq!(Some(bytes), data.pop_front());
-                            }
-                        }
-                        prop_assert!(taken >= max || (data.is_empty() && control.is_empty()));
-                    }
-                }
-                prop_assert!(queue.bytes() <= 100 && queue.frames() <= 8);
-            }
-        }
-    }
-
-    #[test]
-    fn the_begun_frame_comes_first_and_the_close_last() {
-        let bounds = bounds(SlowConsumerPolicy::Disconnect);
-        let mut queue = Queue::default();
-        queue.set_remainder(frame(1, 5), 10);
-        assert_eq!(queue.push_data(frame(2, 5), &bounds, 20), Pushed::Queued);
-        assert_eq!(queue.push_close(frame(9, 2), false), 0);
-        assert_eq!(queue.push_control(frame(3, 5)), Pushed::Queued);
-        assert_eq!(queue.oldest_ms(), Some(10));
-        let mut batch = VecDeque::new();
-        queue.take(&mut batch, 12);
-        assert_eq!(batch, [frame(1, 5), frame(3, 5), frame(2, 5), frame(9, 2)]);
-        assert_eq!(queue.oldest_ms(), Some(10), "still being written");
-        queue.take(&mut batch, 12);
-        assert_eq!((queue.oldest_ms(), queue.bytes(), batch.len()), (None, 0, 4));
-    }
-
-    #[test]
-    fn a_close_that_discards_keeps_the_begun_frame() {
-        let bounds = bounds(SlowConsumerPolicy::Disconnect);
-        let mut queue = Queue::default();
-        queue.set_remainder(frame(1, 5), 0);
-        assert_eq!(queue.push_data(frame(2, 5), &bounds, 0), Pushed::Queued);
-        assert_eq!(queue.push_close(frame(9, 2), true), 1);
-        let mut batch = VecDeque::new();
-        queue.take(&mut batch, 1);
-        assert_eq!(batch, [frame(1, 5), frame(9, 2)]);
-    }
-
-    #[test]
-    fn replies_are_bounded_too() {
-        let mut queue = Queue::default();
-        while queue.push_control(frame(0, 1000)) == Pushed::Queued {
-            assert!(queue.control_bytes <= CONTROL_BYTES_MAX);
-        }
-        assert_eq!(queue.control.len(), 65);
-    }
 }

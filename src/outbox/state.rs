@@ -33,12 +33,17 @@
 //! - *Closed while the lane is in a direct write*: the write fails or goes to a dying socket; the
 //!   park that may follow finds `Closed` and drops the rest.
 //! - *Closed while the writer writes*: its next [`Outbox::take`] says so.
+//! - *A policy drops what the writer takes*: the lock decides. What is in the writer's batch is out of
+//!   the queue, so no policy finds it.
+//! - *A loss while the writer takes the last data*: it is noted under the lock, and a queue with
+//!   something to tell is not empty. So it is told before the outbox goes `Idle`.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::queue::{Bounds, Pushed, Queue};
+use super::queue::{Bounds, Labelled, Pushed, Queue, Taking};
+use crate::base::loss::Dropped;
 use crate::base::sync::{AtomicU8, Mutex, Ordering};
 
 /// Bytes a writer takes for one write: as many as a socket's buffer commonly takes at once.
@@ -62,8 +67,9 @@ pub(crate) enum State {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Offered {
-    /// Taken, except `dropped` of them; with `overflow` the session has to end.
-    Taken { dropped: usize, overflow: bool },
+    /// Taken. `dropped` are those that policies dropped for it, of the new and of those before. The
+    /// last `refused` were not taken: the session has to end.
+    Taken { dropped: Dropped, refused: usize },
     /// There is no queue any more: write directly.
     Idle,
     /// The session is over.
@@ -142,7 +148,7 @@ impl Outbox {
     pub(crate) fn park(
         &self,
         remainder: Option<Bytes>,
-        frames: impl Iterator<Item = Bytes>,
+        frames: impl Iterator<Item = Labelled>,
         bounds: &Bounds,
         now_ms: u64,
     ) -> Offered {
@@ -163,7 +169,7 @@ impl Outbox {
     /// For the lane: data for a session that is behind.
     pub(crate) fn offer(
         &self,
-        frames: impl Iterator<Item = Bytes>,
+        frames: impl Iterator<Item = Labelled>,
         bounds: &Bounds,
         now_ms: u64,
     ) -> Offered {
@@ -180,10 +186,7 @@ impl Outbox {
         let mut guard = self.queue.lock();
         match (self.state(), guard.as_mut()) {
             (State::Idle, _) => Offered::Idle,
-            (State::Parked, Some(queue)) => {
-                let overflow = queue.push_control(frame) != Pushed::Queued;
-                Offered::Taken { dropped: 0, overflow }
-            }
+            (State::Parked, Some(queue)) => taken_or_refused(queue.push_control(frame)),
             _ => Offered::Closed,
         }
     }
@@ -194,8 +197,7 @@ impl Outbox {
         match (self.state(), guard.as_mut()) {
             (State::Idle, _) => Offered::Idle,
             (State::Parked, Some(queue)) => {
-                let overflow = queue.push_behind(frame, bounds, now_ms) != Pushed::Queued;
-                Offered::Taken { dropped: 0, overflow }
+                taken_or_refused(queue.push_behind(frame, bounds, now_ms))
             }
             _ => Offered::Closed,
         }
@@ -233,10 +235,10 @@ impl Outbox {
 
     /// For the writer (and for whoever brings the socket, in the writer's place): the next batch.
     /// What was taken before counts as written.
-    pub(crate) fn take(&self, batch: &mut VecDeque<Bytes>) -> Next {
+    pub(crate) fn take(&self, batch: &mut VecDeque<Bytes>, taking: &mut Taking<'_>) -> Next {
         let mut guard = self.queue.lock();
         let Some(queue) = guard.as_mut() else { return Next::Closed };
-        queue.take(batch, WRITE_BYTES_MAX);
+        queue.take(batch, WRITE_BYTES_MAX, taking);
         if !batch.is_empty() {
             return Next::Write;
         }
@@ -261,11 +263,12 @@ impl Outbox {
         first
     }
 
-    /// Bytes, frames and time of arrival of the oldest, of what waits; `None` if nothing does.
+    /// How far it is behind; `None` if nothing waits.
     pub(crate) fn lag(&self) -> Option<Lag> {
         let guard = self.queue.lock();
         let queue = guard.as_ref()?;
-        Some(Lag { bytes: queue.bytes(), frames: queue.frames(), oldest_ms: queue.oldest_ms() })
+        let held_since_ms = queue.held_since_ms();
+        Some(Lag { bytes: queue.bytes(), frames: queue.frames(), held_since_ms })
     }
 }
 
@@ -274,44 +277,60 @@ impl Outbox {
 pub(crate) struct Lag {
     pub(crate) bytes: usize,
     pub(crate) frames: usize,
-    pub(crate) oldest_ms: Option<u64>,
+    /// Since when it holds up what nobody may drop: see [`Queue::held_since_ms`].
+    pub(crate) held_since_ms: Option<u64>,
 }
 
 fn push_all(
     queue: &mut Queue,
-    frames: impl Iterator<Item = Bytes>,
+    mut frames: impl Iterator<Item = Labelled>,
     bounds: &Bounds,
     now_ms: u64,
 ) -> Offered {
-    let mut dropped = 0;
-    for frame in frames {
-        match queue.push_data(frame, bounds, now_ms) {
-            Pushed::Queued => {}
-            Pushed::Dropped => dropped += 1,
-            Pushed::Overflow => return Offered::Taken { dropped, overflow: true },
+    let mut dropped = Dropped::default();
+    while let Some(frame) = frames.next() {
+        if queue.push_data(frame, bounds, now_ms, &mut dropped) == Pushed::Overflow {
+            return Offered::Taken { dropped, refused: 1 + frames.count() };
         }
     }
-    Offered::Taken { dropped, overflow: false }
+    Offered::Taken { dropped, refused: 0 }
+}
+
+fn taken_or_refused(pushed: Pushed) -> Offered {
+    let refused = usize::from(pushed != Pushed::Queued);
+    Offered::Taken { dropped: Dropped::default(), refused }
 }
 
 #[cfg(all(test, not(fanfare_loom)))]
 mod tests {
+    use super::super::queue::Loss;
     use super::*;
-    use crate::base::limits::SlowConsumerPolicy;
 
-    const BOUNDS: Bounds =
-        Bounds { bytes_max: 8, frames_max: 8, policy: SlowConsumerPolicy::Disconnect };
+    const BOUNDS: Bounds = Bounds { bytes_max: 8, frames_max: 8 };
 
-    fn frames(texts: &[&'static str]) -> impl Iterator<Item = Bytes> {
-        texts.iter().map(|text| Bytes::from_static(text.as_bytes()))
+    fn frames(texts: &[&'static str]) -> impl Iterator<Item = Labelled> {
+        texts.iter().map(|text| (Bytes::from_static(text.as_bytes()), None))
+    }
+
+    fn taken(refused: usize) -> Offered {
+        Offered::Taken { dropped: Dropped::default(), refused }
     }
 
     fn parked(texts: &[&'static str]) -> Outbox {
         let outbox = Outbox::new();
         assert!(!outbox.open());
         let offered = outbox.park(None, frames(texts), &BOUNDS, 0);
-        assert_eq!(offered, Offered::Taken { dropped: 0, overflow: false });
+        assert_eq!(offered, taken(0));
         outbox
+    }
+
+    fn take(outbox: &Outbox) -> (Next, usize) {
+        let mut batch = VecDeque::new();
+        let tell = |_: &Loss| None;
+        let dropped = &mut Dropped::default();
+        let next =
+            outbox.take(&mut batch, &mut Taking { now_ms: 0, age_max_ms: 0, tell: &tell, dropped });
+        (next, batch.len())
     }
 
     #[test]
@@ -319,8 +338,7 @@ mod tests {
         let outbox = parked(&["a", "b"]);
         assert!(outbox.close());
         assert!(!outbox.close(), "the second to end it");
-        let mut batch = VecDeque::new();
-        assert_eq!((outbox.take(&mut batch), batch.len()), (Next::Closed, 0));
+        assert_eq!(take(&outbox), (Next::Closed, 0));
         assert_eq!(outbox.offer(frames(&["c"]), &BOUNDS, 0), Offered::Closed);
         assert_eq!(outbox.park(None, frames(&["c"]), &BOUNDS, 0), Offered::Closed);
     }
@@ -328,24 +346,21 @@ mod tests {
     #[test]
     fn an_overflow_is_told_and_keeps_what_fitted() {
         let outbox = parked(&["12345"]);
-        let offered = outbox.offer(frames(&["678", "9"]), &BOUNDS, 0);
-        assert_eq!(offered, Offered::Taken { dropped: 0, overflow: true });
+        let offered = outbox.offer(frames(&["678", "9", "10"]), &BOUNDS, 0);
+        assert_eq!(offered, taken(2));
         assert_eq!(outbox.lag().map(|lag| (lag.bytes, lag.frames)), Some((8, 2)));
     }
 
     #[test]
     fn a_close_without_a_queue_is_written_by_whoever_begins_it() {
         let outbox = parked(&["a"]);
-        let mut batch = VecDeque::new();
-        assert_eq!(outbox.take(&mut batch), Next::Write);
-        batch.clear();
-        assert_eq!(outbox.take(&mut batch), Next::Idle);
+        assert_eq!(take(&outbox), (Next::Write, 1));
+        assert_eq!(take(&outbox), (Next::Idle, 0));
         let close = Bytes::from_static(b"close");
         assert_eq!(outbox.begin_close(close.clone(), true), Closing::Write(close.clone()));
         assert_eq!(outbox.state(), State::Closing);
         assert!(outbox.park_close(close), "the socket did not take it");
-        assert_eq!(outbox.take(&mut batch), Next::Write);
-        batch.clear();
-        assert_eq!(outbox.take(&mut batch), Next::CloseWritten);
+        assert_eq!(take(&outbox), (Next::Write, 1));
+        assert_eq!(take(&outbox), (Next::CloseWritten, 0));
     }
 }

@@ -6,8 +6,10 @@ use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
 
+use super::queue::{Loss, Taking};
 use super::socket::Socket;
 use super::state::{Next, Outbox};
+use crate::base::loss::Dropped;
 
 /// Pieces of one vectored write. Linux takes 1,024 (`IOV_MAX`); beyond 64 the call costs more than
 /// it saves.
@@ -26,13 +28,30 @@ pub(crate) enum End {
     Broken,
 }
 
+/// What a writer needs to know: this floor has no clock, no protocol and no counters.
+pub(crate) struct Terms<N, T, C> {
+    /// The time now, in milliseconds.
+    pub(crate) now_ms: N,
+    /// How long a message that may be dropped waits at most.
+    pub(crate) age_max_ms: u64,
+    /// The frame that tells the session of a loss; `None` if its protocol has no place for that.
+    pub(crate) tell: T,
+    /// Counts what was dropped because it had waited for too long.
+    pub(crate) count: C,
+}
+
 /// Writes until the outbox is empty.
 ///
 /// Not cancel safe in the sense that dropping it leaves an outbox without a writer; nobody does.
-pub(crate) async fn run(outbox: &Outbox, socket: &Socket) -> End {
+pub(crate) async fn run<N, T, C>(outbox: &Outbox, socket: &Socket, terms: Terms<N, T, C>) -> End
+where
+    N: Fn() -> u64,
+    T: Fn(&Loss) -> Option<Bytes>,
+    C: Fn(&Dropped),
+{
     let mut batch = VecDeque::new();
     loop {
-        match outbox.take(&mut batch) {
+        match take(outbox, &mut batch, &terms) {
             Next::Write => {}
             Next::Idle => return End::Idle,
             Next::CloseWritten => return End::CloseWritten,
@@ -48,6 +67,22 @@ pub(crate) async fn run(outbox: &Outbox, socket: &Socket) -> End {
             return End::Broken;
         }
     }
+}
+
+fn take<N, T, C>(outbox: &Outbox, batch: &mut VecDeque<Bytes>, terms: &Terms<N, T, C>) -> Next
+where
+    N: Fn() -> u64,
+    T: Fn(&Loss) -> Option<Bytes>,
+    C: Fn(&Dropped),
+{
+    let Terms { now_ms, age_max_ms, tell, count } = terms;
+    let (now_ms, age_max_ms) = (now_ms(), *age_max_ms);
+    let mut dropped = Dropped::default();
+    let next = outbox.take(batch, &mut Taking { now_ms, age_max_ms, tell, dropped: &mut dropped });
+    if dropped != Dropped::default() {
+        count(&dropped);
+    }
+    next
 }
 
 async fn write_some(socket: &Socket, batch: &VecDeque<Bytes>) -> io::Result<usize> {

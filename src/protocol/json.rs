@@ -33,6 +33,7 @@
 //! {"type":"message","channel":"news","data":{"a":1}}
 //! {"type":"message","channel":"kept","offset":8,"data":{"a":1}}
 //! {"type":"message","user":"zoe","text":"for one user, over no channel"}
+//! {"type":"gap","channel":"news","lost":3,"from":17,"to":19,"reason":"drop_oldest"}
 //! {"type":"subscribed","channel":"kept","position":{"epoch":"00112233aabbccdd","offset":7}}
 //! {"type":"join","channel":"news","session":"00c0ffee00c0ffee","user":"zoe","info":{"name":"Zoë"}}
 //! {"type":"error","id":1,"code":"forbidden","message":"..."}
@@ -42,6 +43,13 @@
 //! epoch of the `subscribed` message it is the position to recover from. `subscribed` without an `id`
 //! is about a channel that the session was in from the start. A `join` or `leave` with `missed` says
 //! that so many before it could not be told: ask for `presence`.
+//!
+//! A `gap` says that the session was behind and lost messages of a channel: how many, with which first
+//! and last offset (others between them may have been delivered), and why the last of them was
+//! dropped: `drop_newest`, `drop_oldest`, `conflate`, `latest` or `expired`. It comes as soon as it
+//! can be written, ahead of messages that were queued before the loss. A session whose channels have
+//! the policy `disconnect` never gets one, unless a message outlived its `ttl_ms`. With
+//! `"of":"presence"` it is `join` and `leave` messages that were lost.
 //!
 //! A client ignores fields it does not know: more may come. The gateway refuses those it does not
 //! know, because a misspelt field that is skipped is a message that silently does something else.
@@ -60,8 +68,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use encode::{
-    Reply, Target, Welcome, encode_error, encode_message, encode_presence, encode_presence_event,
-    encode_reply,
+    Reply, Target, Welcome, encode_error, encode_gap, encode_message, encode_presence,
+    encode_presence_event, encode_reply,
 };
 pub use parse::parse;
 

@@ -138,3 +138,92 @@ async fn what_waits_too_long_ends_the_session_whatever_the_policy() {
     assert_eq!(gateway.metric("fanfare_disconnects_total{reason=\"slow_consumer\"}").await, 1.0);
     drop(clients);
 }
+
+/// A JSON session that stalls while `MESSAGES` are published beside a healthy one, and then reads on:
+/// what it gets and what it is told it lost are all there was. Returns the numbers that it got, and
+/// the reasons that it was told.
+async fn stalls_and_reads_on(policy: &str) -> (Vec<u32>, Vec<String>) {
+    const MESSAGES: u32 = 100;
+    let gateway = Gateway::start(
+        &[],
+        &[
+            ("FANFARE_HTTP_SEND_BUFFER_BYTES", "65536"),
+            ("FANFARE_HUB_OUTBOX_BYTES_MAX", "131072"),
+            ("FANFARE_HUB_SLOW_CONSUMER_POLICY", policy),
+            ("FANFARE_HUB_OUTBOX_AGE_MAX_MS", "60000"),
+        ],
+    )
+    .await;
+    let mut healthy = gateway.connect("/ws?format=json&channel=big").await;
+    let mut slow = gateway.connect("/ws?format=json&channel=big").await;
+    socket2::SockRef::from(&*slow.socket()).set_recv_buffer_size(16 << 10).unwrap();
+    for client in [&mut healthy, &mut slow] {
+        assert_eq!(client.next_json().await["type"], "welcome");
+    }
+    for number in 0..MESSAGES {
+        let text = format!("{number} {}", "x".repeat(8 << 10));
+        let answer = gateway.post("/publish?channel=big", text.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(text_number(&healthy.next_json().await), number);
+    }
+    gateway.until_metric("fanfare_publication_bytes_pending", |bytes| bytes == 0.0).await;
+
+    let (mut numbers, mut reasons, mut lost) = (Vec::new(), Vec::new(), 0);
+    while numbers.len() as u64 + lost < u64::from(MESSAGES) {
+        let message = slow.next_json().await;
+        if message["type"] == "message" {
+            numbers.push(text_number(&message));
+            continue;
+        }
+        assert_eq!((&message["type"], &message["channel"]), (&"gap".into(), &"big".into()));
+        let number = |name: &str| message[name].as_u64().unwrap();
+        assert!(number("to") - number("from") + 1 >= number("lost"), "{message}");
+        lost += number("lost");
+        reasons.push(message["reason"].as_str().unwrap().to_owned());
+    }
+    slow.assert_silent().await;
+    assert!(lost > 0 && numbers.is_sorted_by(|a, b| a < b), "{numbers:?}, {lost} lost");
+    assert_eq!(gateway.metric("fanfare_dropped_total").await, lost as f64, "told and counted");
+    let deliveries = gateway.metric("fanfare_deliveries_total").await;
+    let newest = gateway.metric(DROPPED).await;
+    assert_eq!(deliveries + newest, f64::from(2 * MESSAGES), "each is one or the other");
+    // And it is a healthy session again.
+    gateway.post("/publish?channel=big", b"4711 x").await;
+    assert_eq!(text_number(&slow.next_json().await), 4_711);
+    (numbers, reasons)
+}
+
+fn text_number(message: &serde_json::Value) -> u32 {
+    let text = message["text"].as_str().unwrap_or_else(|| panic!("{message}"));
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drop_newest_keeps_the_beginning_and_says_so() {
+    let (numbers, reasons) = stalls_and_reads_on("drop_newest").await;
+    assert_eq!(numbers, Vec::from_iter(0..numbers.len() as u32));
+    assert_eq!(reasons, ["drop_newest"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drop_oldest_keeps_the_end_and_says_so() {
+    let (numbers, reasons) = stalls_and_reads_on("drop_oldest").await;
+    assert_eq!(numbers.last(), Some(&99));
+    assert_eq!(reasons, ["drop_oldest"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn latest_keeps_the_last_and_says_so() {
+    let (numbers, reasons) = stalls_and_reads_on("latest").await;
+    assert_eq!(numbers.last(), Some(&99));
+    assert_eq!(reasons, ["latest"]);
+    // Nothing but what was in the socket and in the writer's hand came before it.
+    assert!(numbers.len() < 50, "{numbers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conflate_without_keys_keeps_the_end_and_says_so() {
+    let (numbers, reasons) = stalls_and_reads_on("conflate").await;
+    assert_eq!(numbers.last(), Some(&99));
+    assert_eq!(reasons, ["drop_oldest"]);
+}

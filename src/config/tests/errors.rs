@@ -60,7 +60,7 @@ fn values_of_the_wrong_type_or_out_of_range_are_refused() {
         ("origins.allow = 'https://a.example'", "takes a list of texts"),
         ("origins.allow = [1]", "takes a list of texts"),
         ("log.format = 'xml'", "one of text, json"),
-        ("hub.slow_consumer_policy = 'drop'", "one of disconnect, drop_newest"),
+        ("hub.slow_consumer_policy = 'drop'", "one of disconnect, drop_newest, drop_oldest"),
         ("auth.algorithm = 'none'", "one of HS256"),
         ("auth.keys = ['a']", "a list of tables"),
     ] {

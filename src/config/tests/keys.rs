@@ -110,7 +110,11 @@ fn rules_for_channels_are_taken_from_the_file() {
         ("match = 'a b'", 1, "that no channel can have"),
         ("match = 'a'\ncache = true", 1, "without a history"),
         ("match = 'a'\n[[channels.rules]]\nmatch = 'a'", 3, "channels.rules[1] is the second one"),
-        ("match = 'a'\npolicy = 'drop'", 3, "one of disconnect, drop_newest"),
+        (
+            "match = 'a'\npolicy = 'drop'",
+            3,
+            "one of disconnect, drop_newest, drop_oldest, conflate, latest",
+        ),
         ("match = 'a'\nhistory_publications = 3", 3, "did you mean history_publications_max?"),
         ("match = 'a'\nhistory_bytes_max = 1", 3, "from 1024 to"),
         ("match = 1", 2, "a text in double quotes"),
@@ -233,6 +237,16 @@ fn names_say_their_unit() {
 #[test]
 fn the_algorithms_are_those_that_tokens_can_have() {
     assert_eq!(ALGORITHMS, Algorithm::ALL.map(Algorithm::name));
+}
+
+#[test]
+fn the_policies_are_those_that_an_outbox_has() {
+    assert_eq!(SlowConsumerPolicy::NAMES, SlowConsumerPolicy::ALL.map(SlowConsumerPolicy::name));
+    for policy in SlowConsumerPolicy::ALL {
+        let text = format!("hub.slow_consumer_policy = '{}'", policy.name());
+        let settings = World::new().config(&text).load().unwrap();
+        assert_eq!(settings.hub.slow_consumer_policy, policy);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::super::tally::{HeadRefused, UpgradeRefused};
 use super::{Kind, Metric, Samples, Source};
 use crate::base::counters::{Count, Counters, DeflateCounters, LaneCounters, PASS_US_BOUNDS};
 use crate::base::disconnect::Reason;
+use crate::base::loss::DropCause;
 
 pub(super) const METRICS: &[Metric] = &[
     Metric {
@@ -119,10 +120,13 @@ pub(super) const METRICS: &[Metric] = &[
     },
     Metric {
         name: "fanfare_dropped_total",
-        help: "Messages dropped because a session did not keep up, by policy.",
+        help: "Messages dropped because a session did not keep up, by reason. All but drop_newest \
+               had been counted as deliveries.",
         kind: Kind::Counter,
         read: |from, to| {
-            to.with("reason", "drop_newest", hub(from).over_lanes(|lane| &lane.dropped));
+            for cause in DropCause::ALL {
+                to.with("reason", cause.name(), hub(from).over_lanes(|lane| lane.dropped(cause)));
+            }
             to.with("reason", "session_ended", hub(from).over_lanes(|lane| &lane.discarded));
         },
     },

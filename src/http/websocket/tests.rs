@@ -1,9 +1,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::super::state::tests::state;
 use super::*;
-use crate::base::access::{Authoriser, Rules};
+use crate::base::access::{Authoriser, Grant, Refusal as TokenRefusal, Rules};
 
 fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> Request<()> {
     let mut request = Request::builder().uri(uri).header("host", "localhost");

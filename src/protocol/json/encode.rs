@@ -170,6 +170,24 @@ pub fn encode_presence<'a>(
     object.end()
 }
 
+/// Messages of a channel that the session did not get, as JSON text: how many, the first and the last
+/// offset of them, and why the last was dropped.
+pub fn encode_gap(channel: &ChannelName, lost: u64, from: u64, to: u64, reason: &str) -> Bytes {
+    let mut object = Object::new("gap", 96 + channel.as_str().len());
+    match channel.about() {
+        None => object.string("channel", channel.as_str()),
+        Some(about) => {
+            object.string("channel", about);
+            object.string("of", "presence");
+        }
+    }
+    for (name, number) in [("lost", lost), ("from", from), ("to", to)] {
+        object.raw(name, &number.to_string());
+    }
+    object.string("reason", reason);
+    object.end()
+}
+
 /// An error as JSON text.
 pub fn encode_error(error: &CommandError) -> Bytes {
     let mut object = Object::new("error", 96 + error.message.len());

@@ -223,6 +223,15 @@ fn data_keeps_its_spelling_on_one_line() {
 }
 
 #[test]
+fn a_gap_says_what_is_missing() {
+    assert_eq!(
+        encode_gap(&channel("news"), 3, 17, 19, "drop_oldest"),
+        r#"{"type":"gap","channel":"news","lost":3,"from":17,"to":19,"reason":"drop_oldest"}"#
+    );
+    assert_eq!(value(&encode_gap(&channel("a\"b"), 1, 2, 2, "latest"))["channel"], "a\"b");
+}
+
+#[test]
 fn replies_and_welcome() {
     let id = Id::from(3);
     let news = channel("a\"b");

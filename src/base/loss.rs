@@ -1,0 +1,51 @@
+//! Why a message did not reach a session that stayed connected, and how many did not.
+
+/// Why a message was dropped. One row for the metrics and for what a session is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum DropCause {
+    /// It was new and did not fit.
+    Newest,
+    /// It made way for a newer one of its channel.
+    Oldest,
+    /// A newer value of its key took its place.
+    Conflated,
+    /// A newer message of its channel took its place.
+    Latest,
+    /// It waited for longer than it may: its own time to live, or the age bound of the outbox.
+    Expired,
+}
+
+impl DropCause {
+    /// Every row, in order.
+    pub const ALL: [DropCause; 5] =
+        [Self::Newest, Self::Oldest, Self::Conflated, Self::Latest, Self::Expired];
+
+    /// The label in metrics and the `reason` on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Newest => "drop_newest",
+            Self::Oldest => "drop_oldest",
+            Self::Conflated => "conflate",
+            Self::Latest => "latest",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// How many messages were dropped, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dropped([u32; DropCause::ALL.len()]);
+
+impl Dropped {
+    /// One more.
+    pub(crate) fn note(&mut self, cause: DropCause) {
+        self.0[cause as usize] += 1;
+    }
+
+    /// Those of one cause.
+    pub(crate) fn of(&self, cause: DropCause) -> u64 {
+        self.0[cause as usize].into()
+    }
+}

@@ -8,6 +8,7 @@
 //! * `lifecycle`: start, signals, drain, exit codes.
 //! * `deflate`: permessage-deflate, frame by frame.
 //! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
+//! * `policies`: channels with different policies in one session.
 //! * `embed`: the library inside somebody else's server.
 
 mod api;
@@ -19,6 +20,7 @@ mod identity;
 mod json;
 mod lifecycle;
 mod peers;
+mod policies;
 mod presence;
 mod recovery;
 mod slow;

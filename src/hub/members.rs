@@ -15,6 +15,7 @@ use super::session::{Session, SessionOptions};
 use crate::base::channels::ChannelOptions;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::{ChannelName, SessionId, UserId};
+use crate::base::limits::SlowConsumerPolicy;
 use crate::base::position::Recover;
 use crate::outbox::Socket;
 
@@ -140,11 +141,7 @@ impl Hub {
         let place = shared.channel_place()?;
         let options = match name.about() {
             None => shared.channels.of(name.as_str()).clone(),
-            // Of its rule only the policy is for events about it as well.
-            Some(about) => Arc::new(ChannelOptions {
-                policy: shared.channels.of(about).policy,
-                ..ChannelOptions::default()
-            }),
+            Some(about) => Arc::new(options_beside(shared.channels.of(about))),
         };
         Some(Channel::new(name.clone(), options, place, shared))
     }
@@ -324,6 +321,16 @@ impl Hub {
     pub fn sessions_of_user(&self, user: &UserId) -> Vec<SessionId> {
         self.inner.registry.of_user(user).iter().map(|session| session.id).collect()
     }
+}
+
+/// Of a channel's rule only the policy is for events about it as well; and events are no values of
+/// which the newest says it all.
+fn options_beside(about: &ChannelOptions) -> ChannelOptions {
+    let policy = about.policy.map(|policy| match policy {
+        SlowConsumerPolicy::Conflate | SlowConsumerPolicy::Latest => SlowConsumerPolicy::DropOldest,
+        policy => policy,
+    });
+    ChannelOptions { policy, ..ChannelOptions::default() }
 }
 
 fn leave(session: &Arc<Session>, reply: Option<Bytes>) -> Letter {

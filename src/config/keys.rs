@@ -315,6 +315,19 @@ pub(crate) const KEYS: &[Key] = &[
         "Items of one batch request."),
     number("http.connections_max", (1, 100_000_000), |s| int(s.http.connections_max),
         "Connections at once; never more than the process may open files."),
+    number("http.connections_per_address_max", (1, 100_000_000),
+        |s| int(s.http.connections_per_address_max),
+        "Connections of one address at once; never more than half of those there is room for. An \
+         address of version 6 is its first 64 bits."),
+    number("http.connects_per_address_per_s_max", (1, 1_000_000),
+        |s| int(s.http.connects_per_address_per_s_max),
+        "Connections that one address may open a second; ten seconds' worth may come at once."),
+    key("http.per_address_exempt", Kind::List, |_| None,
+        "Networks whose addresses the bounds for one address do not hold for, because a load \
+         balancer or a proxy there stands for many clients. By default those that the Internet \
+         does not route: 127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, \
+         ::1 and fc00::/7. Given, it stands instead of them; http.connections_max holds for all.")
+        .example("[\"127.0.0.0/8\", \"203.0.113.7\"]"),
     number("http.send_buffer_bytes", (1 << 12, GIB), |s| int(s.http.send_buffer_bytes),
         "Bytes that the kernel keeps for one connection that does not read (SO_SNDBUF)."),
     number("http.tcp_user_timeout_ms", (1_000, HOUR_MS), |s| int(s.http.tcp_user_timeout_ms),

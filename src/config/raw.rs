@@ -137,6 +137,9 @@ pub(crate) struct RawHttp {
     pub(crate) body_bytes_max: Option<usize>,
     pub(crate) batch_items_max: Option<usize>,
     pub(crate) connections_max: Option<usize>,
+    pub(crate) connections_per_address_max: Option<usize>,
+    pub(crate) connects_per_address_per_s_max: Option<u32>,
+    pub(crate) per_address_exempt: Option<Vec<String>>,
     pub(crate) send_buffer_bytes: Option<usize>,
     pub(crate) tcp_user_timeout_ms: Option<u64>,
 }

@@ -9,6 +9,7 @@
 //! * `frames`: frames and messages that break a rule or a limit.
 //! * `closing`: that the close frame arrives, whatever the peer does.
 //! * `floods`: too many connections, sessions, subscriptions, control frames; bodies that are too much.
+//! * `per_address`: one address with too many connections, or that opens them too fast.
 //! * `files`: no file descriptors are left.
 //! * `faults`: peers that are gone, code that panics.
 //! * `peers`: defects that others shipped, each by its name.
@@ -25,6 +26,7 @@ mod frames;
 mod handshakes;
 mod heads;
 mod peers;
+mod per_address;
 mod raw;
 mod steady;
 #[path = "../e2e/support.rs"]

@@ -147,6 +147,7 @@ fn deflate(raw: &RawDeflate) -> DeflateSettings {
     DeflateSettings {
         enabled: raw.enabled.unwrap_or(default.enabled),
         min_bytes: raw.min_bytes.unwrap_or(default.min_bytes),
+        max_bytes: raw.max_bytes.unwrap_or(default.max_bytes),
         level: raw.level.unwrap_or(default.level),
     }
 }

@@ -125,6 +125,7 @@ pub(crate) struct RawMessages {
 pub(crate) struct RawDeflate {
     pub(crate) enabled: Option<bool>,
     pub(crate) min_bytes: Option<usize>,
+    pub(crate) max_bytes: Option<usize>,
     pub(crate) level: Option<u8>,
 }
 

@@ -7,6 +7,7 @@
 //! * `handshakes`: requests for a WebSocket that are not in order, and what comes behind them.
 //! * `heads`: heads that are long, or slow.
 //! * `frames`: frames and messages that break a rule or a limit.
+//! * `compression`: compressed messages and offers of compression that are not in order.
 //! * `closing`: that the close frame arrives, whatever the peer does.
 //! * `floods`: too many connections, sessions, subscriptions, control frames; bodies that are too much.
 //! * `per_address`: one address with too many connections, or that opens them too fast.
@@ -19,6 +20,7 @@
 #![cfg(feature = "gateway")]
 
 mod closing;
+mod compression;
 mod faults;
 mod files;
 mod floods;

@@ -52,10 +52,14 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
-use fanfare::frame::{Decoder, DecoderLimits, Event, Opcode, encode, encode_header};
+use fanfare::frame::{
+    Decoder, DecoderLimits, Event, Opcode, WindowBits, encode, encode_deflated, encode_header,
+};
 use fastwebsockets::{Frame, WebSocket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketConfig};
 
 const SIZES: [usize; 8] = [0, 16, 125, 126, 1 << 10, 16 << 10, 64 << 10, 1 << 20];
@@ -203,40 +207,79 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-/// From a payload to the bytes on the wire; for the others that is a write into nothing. "fanfare" is
-/// a frame of its own, with an allocation, made once for all subscribers; "fanfare joined" one more
-/// frame in a buffer that is used again, which is what the others do. From about 1 KiB on
-/// fastwebsockets hands header and payload to a vectored write, so it copies nothing here.
+/// From a payload to the bytes of its frame, side by side in memory. "fresh": in a buffer of its own,
+/// which is made and dropped; ours is a `Bytes`, made once for all subscribers, theirs a `Vec`.
+/// "reused": in a buffer that is used again, as when several frames are joined for one write.
 fn encode_frames(c: &mut Criterion) {
     let mut group = c.benchmark_group("encode");
     for size in SIZES {
         let payload = vec![0xA5; size];
-        let shared = bytes::Bytes::from(payload.clone());
+        let shared = Bytes::from(payload.clone());
         group.throughput(throughput(size));
-        group.bench_function(BenchmarkId::new("fanfare", size), |b| {
+        group.bench_function(BenchmarkId::new("fresh fanfare", size), |b| {
             b.iter(|| encode(Opcode::Binary, black_box(&payload)));
         });
-        let mut joined = Vec::new();
-        group.bench_function(BenchmarkId::new("fanfare joined", size), |b| {
+        group.bench_function(BenchmarkId::new("fresh fastwebsockets", size), |b| {
+            b.iter(|| write_fastwebsockets(black_box(&payload), &mut Vec::new()));
+        });
+        group.bench_function(BenchmarkId::new("fresh tungstenite", size), |b| {
+            b.iter(|| write_tungstenite(black_box(&shared), &mut Vec::with_capacity(size + 14)));
+        });
+        let mut buffer = Vec::new();
+        group.bench_function(BenchmarkId::new("reused fanfare", size), |b| {
             b.iter(|| {
-                joined.clear();
-                encode_header(&mut joined, Opcode::Binary, size);
-                joined.extend_from_slice(black_box(&payload));
-                black_box(&joined);
+                buffer.clear();
+                encode_header(&mut buffer, Opcode::Binary, size);
+                buffer.extend_from_slice(black_box(&payload));
+                black_box(&buffer);
             });
         });
-        let mut socket = WebSocket::after_handshake(Loop::new(&[]), fastwebsockets::Role::Server);
-        group.bench_function(BenchmarkId::new("fastwebsockets", size), |b| {
+        let mut buffer = Vec::new();
+        group.bench_function(BenchmarkId::new("reused fastwebsockets", size), |b| {
+            b.iter(|| write_fastwebsockets(black_box(&payload), &mut buffer));
+        });
+        let mut buffer = Vec::new();
+        group.bench_function(BenchmarkId::new("reused tungstenite", size), |b| {
             b.iter(|| {
-                let frame = Frame::binary(black_box(&payload[..]).into());
-                at_once(socket.write_frame(frame)).unwrap();
+                buffer.clear();
+                write_tungstenite(black_box(&shared), &mut buffer);
             });
         });
-        let mut socket =
-            tungstenite::WebSocket::from_raw_socket(Loop::new(&[]), Role::Server, Some(config()));
-        group.bench_function(BenchmarkId::new("tungstenite", size), |b| {
-            b.iter(|| socket.write(black_box(&shared).clone().into()).unwrap());
-        });
+    }
+    group.finish();
+}
+
+fn write_fastwebsockets(payload: &[u8], buffer: &mut Vec<u8>) {
+    black_box(Frame::binary(payload.into()).write(buffer));
+}
+
+fn write_tungstenite(payload: &Bytes, buffer: &mut Vec<u8>) {
+    let frame = tungstenite::protocol::frame::Frame::message(
+        payload.clone(),
+        OpCode::Data(Data::Binary),
+        true,
+    );
+    frame.format(buffer).unwrap();
+    black_box(buffer);
+}
+
+/// A message of JSON as a lane deflates it, level 1 and 9.
+fn deflate(c: &mut Criterion) {
+    let mut group = c.benchmark_group("deflate");
+    for size in [1 << 10, 64 << 10, 1 << 20] {
+        let json: String = (0..)
+            .map(|n: u64| format!("{{\"id\":{n},\"price\":{}}},", n * n % 9_973))
+            .take(size / 16)
+            .collect();
+        let payload = &json.as_bytes()[..size];
+        group.throughput(throughput(size));
+        for level in [1, 9] {
+            group.bench_function(BenchmarkId::new(format!("level {level}"), size), |b| {
+                b.iter(|| {
+                    encode_deflated(Opcode::Text, black_box(payload), WindowBits::Fifteen, level)
+                });
+            });
+        }
     }
     group.finish();
 }
@@ -290,5 +333,6 @@ fn main() {
     decode(&mut criterion);
     encode_frames(&mut criterion);
     unmask(&mut criterion);
+    deflate(&mut criterion);
     criterion.final_summary();
 }

@@ -8,6 +8,7 @@ pub mod assembly;
 pub mod channel;
 pub mod client_frames;
 pub mod config;
+pub mod deflate;
 pub mod handshake;
 pub mod json_commands;
 pub mod jwt;
@@ -22,7 +23,7 @@ mod replay;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("client_frames", client_frames::run),
     ("handshake", handshake::run),
     ("assembly", assembly::run),
@@ -31,4 +32,5 @@ pub const TARGETS: [Target; 8] = [
     ("config", config::run),
     ("outbox", outbox::run),
     ("channel", channel::run),
+    ("deflate", deflate::run),
 ];

@@ -10,5 +10,6 @@ pub(crate) mod label;
 pub mod limits;
 pub mod loss;
 pub mod message;
+pub mod network;
 pub mod position;
 pub mod sync;

@@ -11,12 +11,13 @@ use super::error::{ConfigError, Place};
 use super::raw::{Raw, RawDeflate, RawHttp, RawHub, RawMessages};
 use super::rules;
 use super::secrets::{self, Files};
-use super::settings::{LogFormat, LogSettings, Settings};
+use super::settings::{LogFormat, LogSettings, Settings, per_address_exempt};
 use crate::auth::origin::OriginList;
 use crate::auth::token::COOKIE_NAME;
 use crate::base::limits::{
     DeflateSettings, HttpLimits, HubLimits, MessageLimits, SlowConsumerPolicy,
 };
+use crate::base::network::{Network, NotANetwork};
 
 /// The longest name of a cookie, in bytes: browsers bound name and value together at 4 KiB.
 const COOKIE_NAME_BYTES_MAX: usize = 128;
@@ -56,6 +57,7 @@ pub(crate) fn settings(
         channels: rules::channels(raw.channels.rules.unwrap_or_default(), places)?,
         messages: messages(&raw.messages),
         http: http(&raw.http),
+        per_address_exempt: exempt(raw.http.per_address_exempt, places)?,
         drain_timeout_ms: raw.drain.timeout_ms.unwrap_or(10_000),
         log: LogSettings {
             format: match raw.log.format.as_deref() {
@@ -145,6 +147,7 @@ fn deflate(raw: &RawDeflate) -> DeflateSettings {
     DeflateSettings {
         enabled: raw.enabled.unwrap_or(default.enabled),
         min_bytes: raw.min_bytes.unwrap_or(default.min_bytes),
+        max_bytes: raw.max_bytes.unwrap_or(default.max_bytes),
         level: raw.level.unwrap_or(default.level),
     }
 }
@@ -169,9 +172,25 @@ fn http(raw: &RawHttp) -> HttpLimits {
         body_bytes_max: raw.body_bytes_max.unwrap_or(default.body_bytes_max),
         batch_items_max: raw.batch_items_max.unwrap_or(default.batch_items_max),
         connections_max: raw.connections_max.unwrap_or(default.connections_max),
+        connections_per_address_max: raw
+            .connections_per_address_max
+            .unwrap_or(default.connections_per_address_max),
+        connects_per_address_per_s_max: raw
+            .connects_per_address_per_s_max
+            .unwrap_or(default.connects_per_address_per_s_max),
         send_buffer_bytes: raw.send_buffer_bytes.unwrap_or(default.send_buffer_bytes),
         tcp_user_timeout_ms: raw.tcp_user_timeout_ms.unwrap_or(default.tcp_user_timeout_ms),
     }
+}
+
+fn exempt(typed: Option<Vec<String>>, places: &Places) -> Result<Vec<Network>, ConfigError> {
+    let Some(typed) = typed else { return Ok(per_address_exempt()) };
+    let networks = typed.iter().enumerate().map(|(at, text)| {
+        text.parse().map_err(|error: NotANetwork| {
+            ConfigError::new(places.of_item("http.per_address_exempt", at), error.to_string())
+        })
+    });
+    networks.collect()
 }
 
 /// Bounds that only make sense together: the largest message must fit wherever it waits.

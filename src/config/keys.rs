@@ -298,6 +298,9 @@ pub(crate) const KEYS: &[Key] = &[
          is compressed once, whoever subscribes; no connection keeps a window."),
     number("deflate.min_bytes", (0, GIB), |s| int(s.hub.deflate.min_bytes),
         "Messages with fewer bytes go out as they are: below the default little is saved."),
+    number("deflate.max_bytes", (0, GIB), |s| int(s.hub.deflate.max_bytes),
+        "Messages with more bytes go out as they are: a lane that deflates serves nobody \
+         meanwhile. 1 MiB takes 4 milliseconds at level 1, and 58 at level 9."),
     number("deflate.level", (1, 9), |s| int(s.hub.deflate.level),
         "From fast to small. 1 KiB of JSON: level 1 takes 6 microseconds and leaves 47 %, level 2 \
          takes 15 and leaves 37 %, level 9 takes 20 and leaves 35 %."),
@@ -315,6 +318,19 @@ pub(crate) const KEYS: &[Key] = &[
         "Items of one batch request."),
     number("http.connections_max", (1, 100_000_000), |s| int(s.http.connections_max),
         "Connections at once; never more than the process may open files."),
+    number("http.connections_per_address_max", (1, 100_000_000),
+        |s| int(s.http.connections_per_address_max),
+        "Connections of one address at once; never more than half of those there is room for. An \
+         address of version 6 is its first 64 bits."),
+    number("http.connects_per_address_per_s_max", (1, 1_000_000),
+        |s| int(s.http.connects_per_address_per_s_max),
+        "Connections that one address may open a second; ten seconds' worth may come at once."),
+    key("http.per_address_exempt", Kind::List, |_| None,
+        "Networks whose addresses the bounds for one address do not hold for, because a load \
+         balancer or a proxy there stands for many clients. By default those that the Internet \
+         does not route: 127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, \
+         ::1 and fc00::/7. Given, it stands instead of them; http.connections_max holds for all.")
+        .example("[\"127.0.0.0/8\", \"203.0.113.7\"]"),
     number("http.send_buffer_bytes", (1 << 12, GIB), |s| int(s.http.send_buffer_bytes),
         "Bytes that the kernel keeps for one connection that does not read (SO_SNDBUF)."),
     number("http.tcp_user_timeout_ms", (1_000, HOUR_MS), |s| int(s.http.tcp_user_timeout_ms),

@@ -125,6 +125,7 @@ pub(crate) struct RawMessages {
 pub(crate) struct RawDeflate {
     pub(crate) enabled: Option<bool>,
     pub(crate) min_bytes: Option<usize>,
+    pub(crate) max_bytes: Option<usize>,
     pub(crate) level: Option<u8>,
 }
 
@@ -137,6 +138,9 @@ pub(crate) struct RawHttp {
     pub(crate) body_bytes_max: Option<usize>,
     pub(crate) batch_items_max: Option<usize>,
     pub(crate) connections_max: Option<usize>,
+    pub(crate) connections_per_address_max: Option<usize>,
+    pub(crate) connects_per_address_per_s_max: Option<u32>,
+    pub(crate) per_address_exempt: Option<Vec<String>>,
     pub(crate) send_buffer_bytes: Option<usize>,
     pub(crate) tcp_user_timeout_ms: Option<u64>,
 }

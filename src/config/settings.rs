@@ -7,6 +7,7 @@ use crate::auth::jwt::AuthSettings;
 use crate::auth::origin::OriginList;
 use crate::base::channels::ChannelRules;
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
+use crate::base::network::Network;
 
 /// Everything that a gateway runs with. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -36,10 +37,27 @@ pub struct Settings {
     pub messages: MessageLimits,
     /// The bounds of the HTTP side.
     pub http: HttpLimits,
+    /// Networks whose addresses the bounds for one address do not hold for.
+    pub per_address_exempt: Vec<Network>,
     /// How long a graceful end may take, in milliseconds.
     pub drain_timeout_ms: u64,
     /// What is logged, and how.
     pub log: LogSettings,
+}
+
+/// The default of [`Settings::per_address_exempt`]: where a load balancer or a proxy stands, one
+/// address for many. Not routed in the Internet: RFC 1122, RFC 1918, RFC 6598, RFC 4291, RFC 4193.
+pub(crate) fn per_address_exempt() -> Vec<Network> {
+    let networks = [
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "::1",
+        "fc00::/7",
+    ];
+    networks.into_iter().filter_map(|network| network.parse().ok()).collect()
 }
 
 /// Who may use the HTTP API.

@@ -18,4 +18,5 @@ mod upgrade;
 
 pub use events::EventStream;
 pub use strict::{Requests, StrictStream};
+pub(crate) use upgrade::Permit;
 pub use upgrade::{Accept, UpgradeError, upgrade};

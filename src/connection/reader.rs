@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use super::discard::discard;
 use super::dispatch::{Dialect, Flow, Waiting};
+use super::upgrade::Permit;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
@@ -55,6 +56,7 @@ pub(super) struct Connection {
     controls: ControlRate,
     /// Bytes that were read but not decoded, because the peer has to wait.
     held: Vec<u8>,
+    _permit: Option<Permit>,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,12 @@ impl Connection {
         };
         let max = limits.control_frames_per_10s_max;
         let controls = ControlRate { max, count: 0, since_ms: 0 };
-        Self { hub, session, decoder, dialect, controls, held: Vec::new() }
+        Self { hub, session, decoder, dialect, controls, held: Vec::new(), _permit: None }
+    }
+
+    /// Keeps it until the end.
+    pub(super) fn hold(&mut self, permit: Option<Permit>) {
+        self._permit = permit;
     }
 
     pub(super) fn session(&self) -> &Arc<Session> {

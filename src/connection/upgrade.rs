@@ -1,5 +1,6 @@
 //! From an HTTP request to a session.
 
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +23,19 @@ use crate::protocol::{Form, WireFormat};
 /// How long the HTTP side may take to hand over the socket once it has the answer. The answer is
 /// written by then or never: 101 is under 200 bytes.
 const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// What a connection holds for as long as it lives, whatever it becomes: as an extension of a request
+/// it goes over to the session.
+#[derive(Clone, Debug)]
+pub(crate) struct Permit {
+    _what: Arc<dyn Any + Send + Sync>,
+}
+
+impl Permit {
+    pub(crate) fn new(what: impl Any + Send + Sync) -> Self {
+        Self { _what: Arc::new(what) }
+    }
+}
 
 /// How an upgrade is accepted, once the caller has decided that it is.
 #[derive(Clone, Debug)]
@@ -196,6 +210,7 @@ pub fn upgrade<B>(
     let may_deflate = accept.deflate && hub.limits().deflate.enabled;
     let deflate = handshake.deflate.filter(|_| may_deflate);
     let mut connection = open(hub, accept.clone(), deflate)?;
+    connection.hold(parts.extensions.get::<Permit>().cloned());
     let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     tokio::spawn(async move {
         // If this ends early, dropping the connection ends the session.

@@ -15,7 +15,7 @@ use std::{fmt, mem};
 
 use super::{
     close,
-    event::{ControlPayload, DataKind, Event, Payload},
+    event::{DataKind, Event, Payload},
     header::{HEADER_BYTES_MAX, Header, Opcode, Rules},
     mask::unmask,
     utf8::Utf8,
@@ -78,7 +78,7 @@ struct Partial {
     /// The message whose last fragment has not arrived in full.
     message: Option<Assembly>,
     /// The payload of a control frame that is arriving, maybe between two fragments.
-    control: ControlPayload,
+    control: Vec<u8>,
 }
 
 struct Arriving {
@@ -165,7 +165,8 @@ impl Decoder {
     pub fn bytes_held(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| {
             let message = partial.message.as_ref();
-            size_of::<Partial>() + message.map_or(0, |message| message.bytes.capacity())
+            let assembled = message.map_or(0, |message| message.bytes.capacity());
+            size_of::<Partial>() + partial.control.capacity() + assembled
         })
     }
 
@@ -242,7 +243,7 @@ impl Decoder {
                     message.fragments += 1;
                 }
             }
-            Opcode::Close | Opcode::Ping | Opcode::Pong => partial.control = ControlPayload::EMPTY,
+            Opcode::Close | Opcode::Ping | Opcode::Pong => partial.control.clear(),
         }
         partial.arriving = Some(Arriving { header, arrived: 0 });
     }
@@ -257,7 +258,7 @@ impl Decoder {
         let (header, missing) = (arriving.header, arriving.missing());
 
         if header.opcode.is_control() {
-            partial.control.push(bytes);
+            partial.control.extend_from_slice(bytes);
         } else if let Some(message) = &mut partial.message {
             message.push(bytes, missing)?;
         }
@@ -267,7 +268,7 @@ impl Decoder {
         partial.arriving = None;
 
         let event = if header.opcode.is_control() {
-            control_event(header.opcode, &partial.control)?
+            control_event(header.opcode, Payload::Owned(mem::take(&mut partial.control)))?
         } else if header.fin
             && let Some(message) = partial.message.take()
         {
@@ -349,7 +350,7 @@ fn whole_frame<'a>(header: &Header, payload: &'a mut [u8]) -> Result<Event<'a>, 
     let kind = match header.opcode {
         Opcode::Text => DataKind::Text,
         Opcode::Binary | Opcode::Continuation => DataKind::Binary,
-        control => return control_event(control, payload),
+        control => return control_event(control, Payload::Borrowed(payload)),
     };
     let compressed = header.compressed;
     if kind == DataKind::Text && !compressed && std::str::from_utf8(payload).is_err() {
@@ -358,11 +359,11 @@ fn whole_frame<'a>(header: &Header, payload: &'a mut [u8]) -> Result<Event<'a>, 
     Ok(Event::Message { kind, payload: Payload::Borrowed(payload), compressed })
 }
 
-fn control_event<'a>(opcode: Opcode, payload: &[u8]) -> Result<Event<'a>, Violation> {
+fn control_event(opcode: Opcode, payload: Payload<'_>) -> Result<Event<'_>, Violation> {
     Ok(match opcode {
-        Opcode::Ping => Event::Ping(payload.into()),
-        Opcode::Pong => Event::Pong(payload.into()),
-        _ => Event::Close(close::parse(payload)?),
+        Opcode::Ping => Event::Ping(payload),
+        Opcode::Pong => Event::Pong(payload),
+        _ => Event::Close(close::parse(&payload)?),
     })
 }
 

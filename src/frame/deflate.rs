@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use zlib_rs::{DeflateFlush, Status};
 
+use super::encoder::header_len;
 use super::extensions::WindowBits;
 use super::header::{self, Opcode};
 
@@ -64,9 +65,11 @@ fn encode_unguarded(
     SCRATCH.with_borrow_mut(|scratch| {
         let deflated = scratch.deflate(payload, window_bits, level);
         let frame = deflated.map(|deflated| {
-            let (mut header, header_len) = header::server_header(opcode, deflated.len());
-            header[0] |= header::RSV1;
-            [&header[..header_len], deflated].concat().into()
+            let len = deflated.len();
+            let mut frame = Vec::with_capacity(header_len(len) + len);
+            header::put_server_header(&mut frame, header::server_first(opcode) | header::RSV1, len);
+            frame.extend_from_slice(deflated);
+            frame.into()
         });
         scratch.give_back();
         frame

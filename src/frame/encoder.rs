@@ -44,8 +44,7 @@ pub fn encode(opcode: Opcode, payload: &[u8]) -> Bytes {
 /// When the buffer is one that cannot grow and has no room for [`header_len`] more bytes.
 #[inline]
 pub fn encode_header(buf: &mut impl BufMut, opcode: Opcode, payload_len: usize) {
-    let (header, len) = header::server_header(opcode, payload_len);
-    buf.put_slice(&header[..len]);
+    header::put_server_header(buf, header::server_first(opcode), payload_len);
 }
 
 /// A server's whole data message, taken apart into its opcode and payload; `None` if it is anything

@@ -4,7 +4,6 @@ use std::{fmt, ops::Deref};
 
 use bytes::Bytes;
 
-use super::header::CONTROL_BYTES_MAX;
 use crate::base::disconnect::CloseCode;
 
 /// What a client sent, once all of it is there.
@@ -21,9 +20,9 @@ pub enum Event<'a> {
         compressed: bool,
     },
     /// A ping. The answer is a pong with the same payload (RFC 6455 section 5.5.3).
-    Ping(ControlPayload),
+    Ping(Payload<'a>),
     /// A pong.
-    Pong(ControlPayload),
+    Pong(Payload<'a>),
     /// The client closes, with a code and a text if it gave any. Nothing comes after it.
     Close(Option<(CloseCode, String)>),
 }
@@ -92,75 +91,6 @@ impl fmt::Debug for Payload<'_> {
     }
 }
 
-/// The payload of a ping or a pong: at most 125 bytes, kept in place.
-#[derive(Clone, Copy)]
-pub struct ControlPayload {
-    len: u8,
-    bytes: [u8; CONTROL_BYTES_MAX],
-}
-
-impl ControlPayload {
-    /// Without any bytes.
-    pub(crate) const EMPTY: Self = Self { len: 0, bytes: [0; CONTROL_BYTES_MAX] };
-
-    /// Adds bytes; those beyond 125 are left out (the header's check let none through).
-    #[inline]
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        let len = usize::from(self.len);
-        let more = bytes.len().min(CONTROL_BYTES_MAX - len);
-        debug_assert_eq!(more, bytes.len(), "a header let a long control frame through");
-        self.bytes[len..len + more].copy_from_slice(&bytes[..more]);
-        self.len += more as u8;
-    }
-}
-
-impl Default for ControlPayload {
-    fn default() -> Self {
-        Self::EMPTY
-    }
-}
-
-impl From<&[u8]> for ControlPayload {
-    /// The first 125 bytes.
-    #[inline]
-    fn from(bytes: &[u8]) -> Self {
-        let mut payload = Self::EMPTY;
-        payload.push(&bytes[..bytes.len().min(CONTROL_BYTES_MAX)]);
-        payload
-    }
-}
-
-impl Deref for ControlPayload {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-}
-
-impl AsRef<[u8]> for ControlPayload {
-    #[inline]
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-impl PartialEq for ControlPayload {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for ControlPayload {}
-
-/// Only the length: payloads have no place in a log.
-impl fmt::Debug for ControlPayload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ControlPayload({} bytes)", self.len)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,12 +110,6 @@ mod tests {
             compressed: false,
         };
         assert!(!format!("{event:?}").contains("222"));
-        assert!(!format!("{:?}", ControlPayload::from(&[222u8, 173][..])).contains("222"));
-    }
-
-    #[test]
-    fn a_control_payload_holds_125_bytes() {
-        let long = [7u8; 130];
-        assert_eq!(&*ControlPayload::from(&long[..]), &long[..125]);
+        assert!(!format!("{:?}", Event::Ping(Payload::Owned(vec![222, 173]))).contains("222"));
     }
 }

@@ -37,7 +37,7 @@ pub use decoder::{Decoded, Decoder, DecoderLimits};
 pub use deflate::encode_deflated;
 pub(crate) use encoder::split_data;
 pub use encoder::{PING, encode, encode_close, encode_header, header_len};
-pub use event::{ControlPayload, DataKind, Event, Payload};
+pub use event::{DataKind, Event, Payload};
 pub use extensions::{Deflate, WindowBits};
 pub use handshake::{Handshake, HandshakeError, check};
 pub use header::Opcode;

@@ -2,9 +2,9 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -14,7 +14,10 @@ use tokio::sync::{Semaphore, watch};
 
 use super::connection::{self, Phase};
 use super::descriptors;
-use crate::http::State;
+use super::per_address::{self, PerAddress};
+use crate::base::network::Network;
+use crate::connection::Permit;
+use crate::http::{ConnectionRefused, State};
 
 /// Connections that the kernel holds until they are accepted; it cuts this to `somaxconn`, which
 /// is 4,096 by default.
@@ -24,7 +27,7 @@ const BACKLOG: i32 = 4_096;
 /// once; with a pause the loop takes no time to speak of, and is back this much after one is free.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How often a failure to accept is logged at most.
+/// How often a failure to accept, and a refusal, is logged at most.
 const LOG_EACH: Duration = Duration::from_secs(1);
 
 /// Refused connections that wait for the peer to take the answer, at once: a part of the reserve of
@@ -34,9 +37,22 @@ const REFUSED_MAX: usize = 16;
 /// How long a refused connection waits for its peer.
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 
-const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
-    Retry-After: 1\r\nConnection: close\r\nContent-Length: 74\r\n\r\n\
-    {\"error\":\"there are as many connections as there may be; try again later\"}";
+/// The answers to those who are refused, by [`ConnectionRefused`].
+static ANSWERS: LazyLock<[String; 3]> = LazyLock::new(|| {
+    [
+        "there are as many connections as there may be; try again later",
+        "there are as many connections from your address as there may be; try again later",
+        "your address opens connections too fast; try again later",
+    ]
+    .map(|text| {
+        let body = format!("{{\"error\":\"{text}\"}}");
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+             Retry-After: 1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    })
+});
 
 /// Listens on an address. What is accepted inherits the timeout (Linux: `inet_csk_clone_lock`
 /// copies it), which costs no call per connection.
@@ -51,58 +67,115 @@ pub(super) fn listen(address: SocketAddr, user_timeout: Duration) -> io::Result<
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts until `shutdown` is ready, then drops the listener.
-pub(super) async fn accept_until(
-    shutdown: impl Future<Output = ()>,
-    listener: TcpListener,
-    state: &Arc<State>,
+/// Who is let in, and what they are let in to.
+pub(super) struct Door<'a> {
+    state: &'a Arc<State>,
     phases: watch::Receiver<Phase>,
-) {
-    let mut shutdown = pin!(shutdown);
-    let refused = Arc::new(Semaphore::new(REFUSED_MAX));
-    let connections_max = connections_max(state);
-    let mut logged: Option<Instant> = None;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut shutdown => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) if connections(state) < connections_max => {
-                state.tally().connections_accepted.add(1);
-                let serving = connection::Serving::new(state.clone());
-                tokio::spawn(connection::serve(serving, stream, peer, phases.clone()));
-            }
-            Ok((stream, _)) => {
-                state.tally().connections_refused.add(1);
-                refuse(stream, &refused);
-            }
-            Err(error) if is_the_peers(&error) => {}
-            Err(error) => {
-                state.tally().accept_errors.add(1);
-                if logged.is_none_or(|at| at.elapsed() >= LOG_EACH) {
-                    logged = Some(Instant::now());
-                    tracing::error!("cannot accept connections: {error}");
-                }
-                tokio::select! {
-                    biased;
-                    () = &mut shutdown => return,
-                    () = tokio::time::sleep(PAUSE) => {}
+    per_address: Arc<PerAddress>,
+    connections_max: i64,
+    /// Places for refused connections that wait for their peers.
+    refused: Arc<Semaphore>,
+    error_logged: Option<Instant>,
+    refusal_logged: Option<Instant>,
+}
+
+impl<'a> Door<'a> {
+    pub(super) fn new(
+        state: &'a Arc<State>,
+        per_address_exempt: Vec<Network>,
+        phases: watch::Receiver<Phase>,
+    ) -> Self {
+        let connections_max = connections_max(state);
+        let limits = per_address::Limits::new(state.limits(), connections_max, per_address_exempt);
+        Self {
+            state,
+            phases,
+            per_address: PerAddress::new(limits),
+            connections_max: i64::try_from(connections_max).unwrap_or(i64::MAX),
+            refused: Arc::new(Semaphore::new(REFUSED_MAX)),
+            error_logged: None,
+            refusal_logged: None,
+        }
+    }
+
+    /// Accepts until `shutdown` is ready, then drops the listener.
+    pub(super) async fn accept_until(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+        listener: TcpListener,
+    ) {
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.take(stream, peer),
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    self.note(&error);
+                    tokio::select! {
+                        biased;
+                        () = &mut shutdown => return,
+                        () = tokio::time::sleep(PAUSE) => {}
+                    }
                 }
             }
         }
     }
+
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        match self.admit(peer.ip()) {
+            Ok(permit) => {
+                self.state.tally().connections_accepted.add(1);
+                let serving = connection::Serving::new(self.state.clone(), permit);
+                tokio::spawn(connection::serve(serving, stream, peer, self.phases.clone()));
+            }
+            Err(why) => {
+                self.state.tally().connections_refused(why).add(1);
+                if why != ConnectionRefused::Total && is_due(&mut self.refusal_logged) {
+                    tracing::warn!(address = %peer.ip(), reason = why.name(), "refused connections");
+                }
+                refuse(stream, why, &self.refused);
+            }
+        }
+    }
+
+    fn admit(&self, address: IpAddr) -> Result<Option<Permit>, ConnectionRefused> {
+        if connections(self.state) >= self.connections_max {
+            return Err(ConnectionRefused::Total);
+        }
+        let held = self.per_address.admit(address, Instant::now())?;
+        Ok(held.map(Permit::new))
+    }
+
+    fn note(&mut self, error: &io::Error) {
+        self.state.tally().accept_errors.add(1);
+        if is_due(&mut self.error_logged) {
+            tracing::error!("cannot accept connections: {error}");
+        }
+    }
+}
+
+/// Whether the last line is long enough ago for one more.
+fn is_due(logged: &mut Option<Instant>) -> bool {
+    let is_due = logged.is_none_or(|at| at.elapsed() >= LOG_EACH);
+    if is_due {
+        *logged = Some(Instant::now());
+    }
+    is_due
 }
 
 /// As many as are configured, or as there are file descriptors for.
-fn connections_max(state: &State) -> i64 {
+fn connections_max(state: &State) -> u64 {
     let configured = state.limits().connections_max as u64;
     let most = descriptors::connections_max().map_or(configured, |room| room.min(configured));
     if most < configured {
         tracing::info!(connections_max = most, "open files bound the connections (ulimit -n)");
     }
-    i64::try_from(most).unwrap_or(i64::MAX)
+    most
 }
 
 /// Sessions and HTTP connections together: both have a socket.
@@ -116,10 +189,10 @@ fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-/// Says that there is no room, without reading what was asked.
-fn refuse(stream: TcpStream, refused: &Arc<Semaphore>) {
+/// Says why, without reading what was asked.
+fn refuse(stream: TcpStream, why: ConnectionRefused, refused: &Arc<Semaphore>) {
     // A fresh socket takes these bytes whole.
-    let _ = stream.try_write(REFUSED);
+    let _ = stream.try_write(ANSWERS[why as usize].as_bytes());
     let Ok(place) = refused.clone().try_acquire_owned() else { return };
     // Closed with a request unread, the kernel would reset the connection, and the peer might never
     // see the answer.
@@ -138,11 +211,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refusal_says_its_own_length() {
-        let text = std::str::from_utf8(REFUSED).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{}", body.len());
-        assert!(serde_json::from_str::<serde_json::Value>(body).unwrap()["error"].is_string());
+    fn the_answers_say_what_was_wrong() {
+        for (why, text) in [
+            (ConnectionRefused::Total, "as many connections as"),
+            (ConnectionRefused::AddressCount, "from your address"),
+            (ConnectionRefused::AddressRate, "too fast"),
+        ] {
+            let (_, body) = ANSWERS[why as usize].split_once("\r\n\r\n").unwrap();
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert!(body["error"].as_str().unwrap().contains(text), "{body}");
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use crate::connection::{EventStream, Requests, StrictStream};
+use crate::connection::{EventStream, Permit, Requests, StrictStream};
 use crate::http::{self, HeadRefused, State, TakeOver};
 
 /// How long a connection may be without a new request once it had one, whatever it does meanwhile.
@@ -52,12 +52,14 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Serving {
     state: Arc<State>,
+    /// What it counts for besides, whatever it becomes.
+    permit: Option<Permit>,
 }
 
 impl Serving {
-    pub(super) fn new(state: Arc<State>) -> Self {
+    pub(super) fn new(state: Arc<State>, permit: Option<Permit>) -> Self {
         state.tally().connections.add(1);
-        Self { state }
+        Self { state, permit }
     }
 }
 
@@ -88,33 +90,40 @@ pub(super) async fn serve(
     peer: SocketAddr,
     phases: watch::Receiver<Phase>,
 ) {
-    let state = serving.state.clone();
+    let (state, permit) = (serving.state.clone(), serving.permit.clone());
     // Cannot fail on a socket that is open; on one that is not, the first read says so.
     let _ = stream.set_nodelay(true);
     let (stream, requests) = StrictStream::new(stream);
-    let taken_over = serve_http(&state, stream, &requests, peer, phases).await;
+    let taken_over = serve_http(&serving, stream, &requests, peer, phases).await;
     // hyper has let go of the socket, and what it held is gone.
     if let Some((events, stream)) = taken_over.zip(requests.take()) {
         drop((serving, requests));
         let _ =
             socket2::SockRef::from(&stream).set_send_buffer_size(state.limits().send_buffer_bytes);
         drop(state);
-        tokio::spawn(events.run(stream));
+        tokio::spawn(async move {
+            events.run(stream).await;
+            drop(permit);
+        });
     }
 }
 
 /// Serves requests. Returns a stream of events if one was asked for: then it takes the socket over.
 async fn serve_http(
-    state: &Arc<State>,
+    serving: &Serving,
     stream: StrictStream,
     requests: &Requests,
     peer: SocketAddr,
     mut phases: watch::Receiver<Phase>,
 ) -> Option<EventStream> {
+    let Serving { state, permit } = serving;
     let refused_upgrade = Mutex::new(None);
     let taken_over = Mutex::new(None);
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request| {
         let may_be_served = requests.next_may_be_served();
+        if let Some(permit) = permit {
+            request.extensions_mut().insert(permit.clone());
+        }
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
         let (state, refused_upgrade, taken_over) = (state.clone(), &refused_upgrade, &taken_over);
         async move {

@@ -13,6 +13,7 @@
 mod accept;
 mod connection;
 mod descriptors;
+mod per_address;
 mod signals;
 
 use std::future::Future;
@@ -30,6 +31,7 @@ pub use signals::Signals;
 use crate::auth::AllowAnyone;
 use crate::auth::jwt::{JwtAuthoriser, SettingsError};
 use crate::base::access::Authoriser;
+use crate::base::network::Network;
 use crate::config::Settings;
 use crate::http::{State, StateOptions};
 use crate::hub::{DrainOptions, DrainReport, Hub};
@@ -47,6 +49,7 @@ pub struct Gateway {
     listener: TcpListener,
     address: SocketAddr,
     state: Arc<State>,
+    per_address_exempt: Vec<Network>,
     drain_timeout: Duration,
 }
 
@@ -102,7 +105,8 @@ impl Gateway {
         tell_start(address, &options);
         let state = Arc::new(State::new(hub, options));
         let drain_timeout = Duration::from_millis(settings.drain_timeout_ms);
-        Ok(Self { listener, address, state, drain_timeout })
+        let per_address_exempt = settings.per_address_exempt;
+        Ok(Self { listener, address, state, per_address_exempt, drain_timeout })
     }
 
     /// Where it listens; with the port that the system chose if the configured one was 0.
@@ -129,9 +133,10 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> DrainReport {
-        let Self { listener, state, drain_timeout, .. } = self;
+        let Self { listener, state, per_address_exempt, drain_timeout, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serve);
-        accept::accept_until(shutdown, listener, &state, phases).await;
+        let door = accept::Door::new(&state, per_address_exempt, phases);
+        door.accept_until(shutdown, listener).await;
         tracing::info!(sessions = state.hub().session_count(), "draining: the listener is closed");
         let mut hurry = pin!(hurry);
         let report = tokio::select! {

@@ -26,6 +26,7 @@ fn settings() -> Settings {
         channels: Default::default(),
         messages: MessageLimits::default(),
         http: HttpLimits::default(),
+        per_address_exempt: vec!["127.0.0.0/8".parse().unwrap()],
         drain_timeout_ms: 1_000,
         log: LogSettings { format: LogFormat::Text, filter: "info".into() },
     }

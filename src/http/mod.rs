@@ -45,7 +45,7 @@ use answer::Refusal;
 pub use answer::Answer;
 pub use sse::TakeOver;
 pub use state::{State, StateOptions};
-pub use tally::{HeadRefused, Tally};
+pub use tally::{ConnectionRefused, HeadRefused, Tally};
 
 use router::{Find, Route};
 

@@ -18,13 +18,38 @@ pub struct Tally {
     pub connections: Gauge,
     /// Connections accepted ever.
     pub connections_accepted: Count,
-    /// Connections refused because there were as many as there may be.
-    pub connections_refused: Count,
     /// Times that accepting failed, most often for want of file descriptors.
     pub accept_errors: Count,
     answers: [[Count; CLASSES]; ROUTES],
+    connections_refused: [Count; ConnectionRefused::ALL.len()],
     upgrades_refused: [Count; UpgradeRefused::ALL.len()],
     heads_refused: [Count; HeadRefused::ALL.len()],
+}
+
+/// Why a connection was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ConnectionRefused {
+    /// There are as many as there may be.
+    Total,
+    /// Its address has as many as it may have.
+    AddressCount,
+    /// Its address opens them too fast.
+    AddressRate,
+}
+
+impl ConnectionRefused {
+    pub(super) const ALL: [ConnectionRefused; 3] =
+        [ConnectionRefused::Total, ConnectionRefused::AddressCount, ConnectionRefused::AddressRate];
+
+    /// Its name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ConnectionRefused::Total => "total",
+            ConnectionRefused::AddressCount => "address_count",
+            ConnectionRefused::AddressRate => "address_rate",
+        }
+    }
 }
 
 /// Why a request was not even read as one.
@@ -109,6 +134,11 @@ impl Tally {
         })
     }
 
+    /// Connections refused for a reason.
+    pub fn connections_refused(&self, why: ConnectionRefused) -> &Count {
+        &self.connections_refused[why as usize]
+    }
+
     /// WebSockets refused for a reason.
     pub(super) fn upgrades_refused(&self, why: UpgradeRefused) -> &Count {
         &self.upgrades_refused[why as usize]
@@ -142,6 +172,9 @@ mod tests {
     #[test]
     fn all_lists_every_refusal_in_order() {
         for (at, why) in UpgradeRefused::ALL.into_iter().enumerate() {
+            assert_eq!(why as usize, at);
+        }
+        for (at, why) in ConnectionRefused::ALL.into_iter().enumerate() {
             assert_eq!(why as usize, at);
         }
         for (at, why) in HeadRefused::ALL.into_iter().enumerate() {

@@ -139,7 +139,7 @@ impl Encoded {
 fn deflate(plain: &Bytes, window: WindowBits, shared: &Shared) -> Bytes {
     let settings = &shared.limits.deflate;
     let Some((opcode, payload)) = frame::split_data(plain) else { return plain.clone() };
-    if payload.len() < settings.min_bytes {
+    if !(settings.min_bytes..=settings.max_bytes).contains(&payload.len()) {
         return plain.clone();
     }
     let began = Instant::now();

@@ -54,7 +54,7 @@ async fn some_are_kept_for_saying_that_there_are_no_more() {
     assert!(gateway.descriptors() < 100);
     drop((held, flood));
     healthy_within_a_second(&gateway).await;
-    assert!(gateway.metric("fanfare_connections_refused_total").await >= 1.0);
+    assert!(gateway.metric("fanfare_connections_refused_total{reason=\"total\"}").await >= 1.0);
     steady.finish().await;
 }
 

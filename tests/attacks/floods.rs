@@ -53,7 +53,7 @@ async fn more_connections_than_allowed_are_asked_to_come_later() {
     }
     drop(held);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(gateway.metric("fanfare_connections_refused_total").await, 50.0);
+    assert_eq!(gateway.metric("fanfare_connections_refused_total{reason=\"total\"}").await, 50.0);
     steady.finish().await;
 }
 

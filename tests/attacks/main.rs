@@ -7,8 +7,10 @@
 //! * `handshakes`: requests for a WebSocket that are not in order, and what comes behind them.
 //! * `heads`: heads that are long, or slow.
 //! * `frames`: frames and messages that break a rule or a limit.
+//! * `compression`: compressed messages and offers of compression that are not in order.
 //! * `closing`: that the close frame arrives, whatever the peer does.
 //! * `floods`: too many connections, sessions, subscriptions, control frames; bodies that are too much.
+//! * `per_address`: one address with too many connections, or that opens them too fast.
 //! * `files`: no file descriptors are left.
 //! * `faults`: peers that are gone, code that panics.
 //! * `peers`: defects that others shipped, each by its name.
@@ -18,6 +20,7 @@
 #![cfg(feature = "gateway")]
 
 mod closing;
+mod compression;
 mod faults;
 mod files;
 mod floods;
@@ -25,6 +28,7 @@ mod frames;
 mod handshakes;
 mod heads;
 mod peers;
+mod per_address;
 mod raw;
 mod steady;
 #[path = "../e2e/support.rs"]

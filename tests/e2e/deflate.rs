@@ -88,6 +88,19 @@ async fn what_does_not_get_shorter_goes_out_as_it_is() {
 }
 
 #[tokio::test]
+async fn what_is_too_short_or_too_long_goes_out_as_it_is() {
+    let bounds = [("FANFARE_DEFLATE_MIN_BYTES", "100"), ("FANFARE_DEFLATE_MAX_BYTES", "1000")];
+    let gateway = Gateway::start(&[], &bounds).await;
+    let mut client = Client::connect(&gateway, "/ws?channel=a", OFFER).await;
+    for (bytes, compressed) in [(99, false), (100, true), (1_000, true), (1_001, false)] {
+        publish(&gateway, "a", &"a".repeat(bytes)).await;
+        let frame = client.next().await;
+        assert_eq!((frame.compressed, frame.text().len()), (compressed, bytes));
+    }
+    assert_eq!(gateway.metric("fanfare_deflate_messages_total").await, 2.0);
+}
+
+#[tokio::test]
 async fn what_a_client_deflates_comes_back_in_one_piece_or_many() {
     let gateway = Gateway::open().await;
     let mut client = Client::connect(&gateway, "/ws?channel=a", OFFER).await;

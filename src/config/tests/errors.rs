@@ -91,6 +91,7 @@ fn values_without_a_meaning_are_refused() {
             4,
             "origin 1 is not one",
         ),
+        ("[http]\nper_address_exempt = [\n'10.0.0.0/8',\n'10.0.0.1/8'\n]", 4, "not a network"),
     ] {
         refused(&World::new().config(text), &[&format!("{FILE}:{line}: "), advice]);
     }

@@ -8,7 +8,7 @@ use crate::base::channels::{ChannelOptions, HistoryOptions};
 use crate::base::limits::SlowConsumerPolicy;
 
 /// Keys whose effect cannot be read back as what was typed: each has its own test, by that name.
-const NOT_SHOWN: [(&str, &str); 12] = [
+const NOT_SHOWN: [(&str, &str); 13] = [
     ("api.keys", "a_list_is_overridden_as_a_whole"),
     ("api.keys_file", "key_files_are_read_beside_the_configuration"),
     ("auth.keys", "several_keys_are_taken_from_the_file"),
@@ -21,6 +21,7 @@ const NOT_SHOWN: [(&str, &str); 12] = [
     ("auth.default_publish", "lists_reach_what_uses_them"),
     ("origins.allow", "lists_reach_what_uses_them"),
     ("channels.rules", "rules_for_channels_are_taken_from_the_file"),
+    ("http.per_address_exempt", "networks_that_are_exempt_replace_the_default"),
 ];
 
 fn keyed() -> World {
@@ -262,4 +263,22 @@ fn lists_reach_what_uses_them() {
     assert!(!auth.default_publish.allow("news.1"));
     assert_eq!(settings.origins, OriginList::new(["https://a.example"]).unwrap());
     assert!(!origin_allowed(Some(b"https://b.example"), Some("h"), &settings.origins));
+}
+
+#[test]
+fn networks_that_are_exempt_replace_the_default() {
+    let exempt = |world: World, address: &str| {
+        let address = address.parse().unwrap();
+        world.load().unwrap().per_address_exempt.iter().any(|network| network.contains(address))
+    };
+    let inside =
+        ["127.0.0.9", "::1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd00::1"];
+    assert!(inside.iter().all(|address| exempt(World::new(), address)));
+    assert!(["11.0.0.1", "172.32.0.1", "2001:db8::1"].iter().all(|a| !exempt(World::new(), a)));
+    let listed =
+        || World::new().variable("FANFARE_HTTP_PER_ADDRESS_EXEMPT", "203.0.113.7,fc00::/7");
+    assert!(exempt(listed(), "203.0.113.7") && exempt(listed(), "fd00::1"));
+    assert!(!exempt(listed(), "203.0.113.8") && !exempt(listed(), "127.0.0.1"));
+    let nobody = World::new().config("[http]\nper_address_exempt = []").load().unwrap();
+    assert!(nobody.per_address_exempt.is_empty());
 }

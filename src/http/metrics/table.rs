@@ -2,7 +2,7 @@
 //!
 //! Counters end in `_total`; units are base units and stand in the name.
 
-use super::super::tally::{HeadRefused, UpgradeRefused};
+use super::super::tally::{ConnectionRefused, HeadRefused, UpgradeRefused};
 use super::{Kind, Metric, Samples, Source};
 use crate::base::counters::{Count, Counters, DeflateCounters, LaneCounters, PASS_US_BOUNDS};
 use crate::base::disconnect::Reason;
@@ -276,9 +276,15 @@ pub(super) const METRICS: &[Metric] = &[
     },
     Metric {
         name: "fanfare_connections_refused_total",
-        help: "Connections refused because there were as many as there may be.",
+        help: "Connections refused, by reason: as many as there may be in all, of the address, or \
+               opened by the address within a time.",
         kind: Kind::Counter,
-        read: |from, to| to.one(from.state.tally().connections_refused.get()),
+        read: |from, to| {
+            for why in ConnectionRefused::ALL {
+                let count = from.state.tally().connections_refused(why).get();
+                to.with("reason", why.name(), count);
+            }
+        },
     },
     Metric {
         name: "fanfare_accept_errors_total",

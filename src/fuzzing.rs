@@ -13,6 +13,7 @@ use crate::base::ids::{ChannelName, SessionId};
 use crate::base::label::Label;
 use crate::base::limits::SlowConsumerPolicy;
 use crate::base::loss::{DropCause, Dropped};
+use crate::base::memory::Memory;
 use crate::hub::letters::JoinReply;
 use crate::hub::session::Session;
 use crate::hub::{Hub, SessionOptions};
@@ -29,7 +30,7 @@ pub struct Bounds(queue::Bounds);
 impl Bounds {
     /// From its parts.
     pub fn new(bytes_max: usize, frames_max: usize) -> Self {
-        Self(queue::Bounds { bytes_max, frames_max })
+        Self(queue::Bounds { bytes_max, frames_max, squeeze: queue::Squeeze::None })
     }
 }
 
@@ -54,8 +55,15 @@ impl From<Frame> for Labelled {
     fn from(frame: Frame) -> Self {
         let Frame { bytes, stream, offset, key, expires_ms, policy } = frame;
         let key = key.map(|key| key.to_string().into());
-        let label =
-            policy.map(|policy| Label { channel: None, stream, offset, key, expires_ms, policy });
+        let label = policy.map(|policy| Label {
+            channel: None,
+            stream,
+            offset,
+            key,
+            expires_ms,
+            policy,
+            _held: Default::default(),
+        });
         (bytes, label.map(Arc::new))
     }
 }
@@ -249,7 +257,7 @@ pub struct Outbox(state::Outbox);
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self(state::Outbox::new())
+        Self(state::Outbox::new(&Memory::new(usize::MAX)))
     }
 }
 
@@ -277,7 +285,8 @@ impl Outbox {
         bounds: &Bounds,
         now_ms: u64,
     ) -> Answer {
-        self.0.park(remainder, frames.map(Into::into), &bounds.0, now_ms).into()
+        let memory = Memory::new(usize::MAX);
+        self.0.park(remainder, frames.map(Into::into), &bounds.0, now_ms, &memory).into()
     }
 
     /// As the outbox's.
@@ -311,7 +320,7 @@ impl Outbox {
 
     /// As the outbox's.
     pub fn park_close(&self, rest: Bytes) -> bool {
-        self.0.park_close(rest)
+        self.0.park_close(rest, &Memory::new(usize::MAX))
     }
 
     /// As the outbox's; adds what was too old to `dropped`.

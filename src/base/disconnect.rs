@@ -33,11 +33,13 @@ pub enum Reason {
     InternalError,
     /// It sent what its protocol has no place for.
     UnsupportedData,
+    /// The node's memory was tight, and it held a part of it.
+    Shed,
 }
 
 impl Reason {
     /// Every row, in order.
-    pub const ALL: [Reason; 12] = [
+    pub const ALL: [Reason; 13] = [
         Reason::ClientClosed,
         Reason::Shutdown,
         Reason::SlowConsumer,
@@ -50,6 +52,7 @@ impl Reason {
         Reason::PolicyViolation,
         Reason::InternalError,
         Reason::UnsupportedData,
+        Reason::Shed,
     ];
 
     /// The row: name in metrics and logs, close code on a plain WebSocket, text beside the code,
@@ -68,6 +71,7 @@ impl Reason {
             Reason::PolicyViolation => ("policy_violation", 1008, "policy violation", false),
             Reason::InternalError => ("internal_error", 1011, "internal error", true),
             Reason::UnsupportedData => ("unsupported_data", 1003, "unsupported data", false),
+            Reason::Shed => ("shed", 1013, "the node is short of memory", true),
         }
     }
 

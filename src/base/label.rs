@@ -3,8 +3,11 @@
 //! A label is made when its publication is first queued for a session that is behind, and then shared
 //! by all outboxes that hold it. A delivery that goes straight to a socket makes none.
 
+use std::sync::Arc;
+
 use super::ids::ChannelName;
 use super::limits::SlowConsumerPolicy;
+use super::memory::Held;
 
 /// See the module.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct Label {
     pub(crate) expires_ms: Option<u64>,
     /// What happens when it does not fit.
     pub(crate) policy: SlowConsumerPolicy,
+    /// The bytes of the publication, shared by everybody who holds any of it.
+    pub(crate) _held: Arc<Held>,
 }
 
 impl Label {

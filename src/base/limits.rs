@@ -96,6 +96,9 @@ pub struct HubLimits {
     /// Bytes joined into one write of a pass, default 256 KiB. Memory: this, per lane and wire
     /// format, while a pass runs.
     pub pass_bytes_max: usize,
+    /// Bytes that peers can make the hub hold in all, default 1 GiB: see
+    /// [`Pressure`](super::memory::Pressure) for what is done to stay within it.
+    pub memory_bytes_max: usize,
     /// Bytes of all histories together, default 64 MiB, messages and bookkeeping. A channel that finds
     /// it full makes room among what it keeps itself.
     pub history_bytes_max: usize,
@@ -126,6 +129,7 @@ impl Default for HubLimits {
             frame_timeout_ms: 10_000,
             writes_per_turn: 256,
             pass_bytes_max: 256 << 10,
+            memory_bytes_max: 1 << 30,
             history_bytes_max: 64 << 20,
             idempotency_keys_max: 1_000,
             deflate: DeflateSettings::default(),

@@ -15,12 +15,14 @@ pub enum DropCause {
     Latest,
     /// It waited for longer than it may: its own time to live, or the age bound of the outbox.
     Expired,
+    /// The node's memory was tight.
+    Shed,
 }
 
 impl DropCause {
     /// Every row, in order.
-    pub const ALL: [DropCause; 5] =
-        [Self::Newest, Self::Oldest, Self::Conflated, Self::Latest, Self::Expired];
+    pub const ALL: [DropCause; 6] =
+        [Self::Newest, Self::Oldest, Self::Conflated, Self::Latest, Self::Expired, Self::Shed];
 
     /// The label in metrics and the `reason` on the wire.
     pub const fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl DropCause {
             Self::Conflated => "conflate",
             Self::Latest => "latest",
             Self::Expired => "expired",
+            Self::Shed => "shed",
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod ids;
 pub(crate) mod label;
 pub mod limits;
 pub mod loss;
+pub mod memory;
 pub mod message;
 pub mod network;
 pub mod position;

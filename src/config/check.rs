@@ -136,6 +136,7 @@ fn hub(raw: RawHub, raw_deflate: &RawDeflate, cores: usize) -> HubLimits {
         frame_timeout_ms: raw.frame_timeout_ms.unwrap_or(default.frame_timeout_ms),
         writes_per_turn: raw.writes_per_turn.unwrap_or(default.writes_per_turn),
         pass_bytes_max: raw.pass_bytes_max.unwrap_or(default.pass_bytes_max),
+        memory_bytes_max: raw.memory_bytes_max.unwrap_or(default.memory_bytes_max),
         history_bytes_max: raw.history_bytes_max.unwrap_or(default.history_bytes_max),
         idempotency_keys_max: raw.idempotency_keys_max.unwrap_or(default.idempotency_keys_max),
         deflate: deflate(raw_deflate),

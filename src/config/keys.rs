@@ -268,6 +268,11 @@ pub(crate) const KEYS: &[Key] = &[
         "Bytes joined into one write of a pass. Memory: this, per lane and wire format, while a \
          pass runs."),
 
+    number("hub.memory_bytes_max", (1 << 22, 1 << 44), |s| int(s.hub.memory_bytes_max),
+        "Bytes that peers can make the node hold: publications (once, whoever holds them), outboxes, \
+         histories, messages and requests that are not whole yet. From 50 % on outboxes hold less of \
+         what policies may drop, from 65 % nothing of it; from 80 % on those who hold most are ended; \
+         from 90 % on nobody new gets in; from 95 % on publications are refused."),
     number("hub.history_bytes_max", (1 << 10, 1 << 40), |s| int(s.hub.history_bytes_max),
         "Bytes of all histories together. A channel that finds it full makes room among what it \
          keeps itself."),

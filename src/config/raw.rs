@@ -87,6 +87,7 @@ pub(crate) struct RawHub {
     pub(crate) frame_timeout_ms: Option<u64>,
     pub(crate) writes_per_turn: Option<usize>,
     pub(crate) pass_bytes_max: Option<usize>,
+    pub(crate) memory_bytes_max: Option<usize>,
     pub(crate) history_bytes_max: Option<usize>,
     pub(crate) idempotency_keys_max: Option<usize>,
 }

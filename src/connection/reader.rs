@@ -24,6 +24,7 @@ use super::upgrade::Permit;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
+use crate::base::memory::{Held, Pressure};
 use crate::frame::{
     self, DataKind, Decoded, Decoder, Event, InflateError, Opcode, Payload, Violation,
 };
@@ -56,6 +57,8 @@ pub(super) struct Connection {
     controls: ControlRate,
     /// Bytes that were read but not decoded, because the peer has to wait.
     held: Vec<u8>,
+    /// What it counts against the node's memory.
+    memory: Held,
     _permit: Option<Permit>,
 }
 
@@ -92,7 +95,9 @@ impl Connection {
         };
         let max = limits.control_frames_per_10s_max;
         let controls = ControlRate { max, count: 0, since_ms: 0 };
-        Self { hub, session, decoder, dialect, controls, held: Vec::new(), _permit: None }
+        let memory = Held::new(hub.memory(), 0);
+        let held = Vec::new();
+        Self { hub, session, decoder, dialect, controls, held, memory, _permit: None }
     }
 
     /// Keeps it until the end.
@@ -215,12 +220,25 @@ impl Connection {
             };
             if !matches!(step, Step::Read) {
                 self.held = rest.to_vec();
+                self.note_memory();
                 return step;
             }
             input = rest;
         }
         self.note_started_frame(now_ms, had_message);
+        let is_incomplete = self.note_memory() > 0;
+        if is_incomplete && self.hub.memory().pressure() >= Pressure::RefuseSessions {
+            return self.closing(Disconnect::new(Reason::Shed));
+        }
         Step::Read
+    }
+
+    /// Counts what is kept of a message that is not whole, and what waits to be decoded. Returns the
+    /// former.
+    fn note_memory(&mut self) -> usize {
+        let incomplete = self.decoder.bytes_held();
+        self.memory.set(incomplete + self.held.capacity());
+        incomplete
     }
 
     fn message(&mut self, kind: DataKind, payload: Payload<'_>, compressed: bool) -> Step {

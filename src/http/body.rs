@@ -1,15 +1,18 @@
 //! Reading a request's body, with a bound on its bytes and on its time.
 
 use std::borrow::Cow;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Body;
 
 use super::answer::Refusal;
+use crate::base::memory::{Held, Memory, Pressure};
 
 /// How long a body may take to arrive, from its head on: the default bound of 1 MiB then takes
 /// 105 KB/s.
@@ -21,16 +24,24 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`Refusal`]. The connection ends with it, because the rest of the body is not
 /// read.
-pub(super) async fn read<B>(request: Request<B>, bytes_max: usize) -> Result<Bytes, Refusal>
+pub(super) async fn read<B>(
+    request: Request<B>,
+    bytes_max: usize,
+    memory: &Arc<Memory>,
+) -> Result<Bytes, Refusal>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (parts, body) = request.into_parts();
     check_head(&parts.headers, bytes_max)?;
-    let whole = Limited::new(body, bytes_max).collect();
+    let whole = collect(Limited::new(body, bytes_max), memory);
     match tokio::time::timeout(TIMEOUT, whole).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(Some(whole))) => Ok(whole),
+        Ok(Ok(None)) => {
+            let text = "the node is short of memory; try again later";
+            Err(refuse(StatusCode::SERVICE_UNAVAILABLE, text))
+        }
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long(bytes_max)),
         Ok(Err(_)) => Err(refuse(StatusCode::BAD_REQUEST, "the body is broken off")),
         Err(_) => {
@@ -38,6 +49,23 @@ where
             Err(refuse(StatusCode::REQUEST_TIMEOUT, text))
         }
     }
+}
+
+/// Collects the body, which counts against the node's memory until it is whole; `None` if that is too
+/// tight for it.
+async fn collect<B: Body>(body: B, memory: &Arc<Memory>) -> Result<Option<Bytes>, B::Error> {
+    let held = Held::new(memory, 0);
+    let (mut body, mut whole) = (pin!(body), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            held.add(data.remaining());
+            whole.put(data);
+        }
+        if memory.pressure() >= Pressure::RefusePublications {
+            return Ok(None);
+        }
+    }
+    Ok(Some(whole.freeze()))
 }
 
 fn check_head(headers: &HeaderMap, bytes_max: usize) -> Result<(), Refusal> {
@@ -69,7 +97,7 @@ mod tests {
 
     async fn status(request: http::request::Builder, body: &'static str, max: usize) -> u16 {
         let request = request.body(Full::<Bytes>::from(body)).unwrap();
-        match read(request, max).await {
+        match read(request, max, &Memory::new(usize::MAX)).await {
             Ok(read) => {
                 assert_eq!(read, body);
                 0

@@ -41,7 +41,7 @@ async fn try_publish(state: &State, request: Request<Incoming>) -> Result<Answer
     let target = target(&request).map_err(|text| Refusal::bad_request(text).closing())?;
     let headers = request.headers().clone();
     let bytes_max = state.limits().body_bytes_max.min(state.message_bytes_max());
-    let body = body::read(request, bytes_max).await?;
+    let body = body::read(request, bytes_max, state.hub.memory()).await?;
     let message = message(&headers, body)?;
     let published = match &target {
         Target::Channel(channel) => state

@@ -19,6 +19,7 @@ use crate::base::clock::Clock;
 use crate::base::counters::Counters;
 use crate::base::ids::SessionIds;
 use crate::base::limits::{DeflateSettings, HubLimits, SlowConsumerPolicy};
+use crate::base::memory::Memory;
 use crate::base::position::Epochs;
 
 /// Makes a [`Hub`]. Every bound has a default; see [`HubLimits`] for units and memory.
@@ -97,6 +98,7 @@ impl HubBuilder {
         frame_timeout_ms: u64,
         writes_per_turn: usize,
         pass_bytes_max: usize,
+        memory_bytes_max: usize,
         history_bytes_max: usize,
         idempotency_keys_max: usize,
         deflate: DeflateSettings,
@@ -115,15 +117,17 @@ impl HubBuilder {
         self.limits.lanes = self.limits.lanes.clamp(1, 1_024);
         self.limits.writes_per_turn = self.limits.writes_per_turn.max(1);
         let counters = Arc::new(Counters::new(self.limits.lanes));
+        let memory = Memory::new(self.limits.memory_bytes_max);
         let shared = Arc::new(Shared {
             lanes: (0..self.limits.lanes).map(|_| Inbox::new()).collect(),
+            memory: memory.clone(),
             directory: Directory::new(),
             stale: SegQueue::new(),
             keeping: SegQueue::new(),
             channels: self.channels.with_policy(self.limits.slow_consumer_policy),
             epochs: Epochs::new(),
             streams: Default::default(),
-            flow: Flow::new(self.limits.publication_bytes_pending_max, counters.clone()),
+            flow: Flow::new(self.limits.publication_bytes_pending_max, counters.clone(), memory),
             counters,
             clock: Arc::new(Clock::new(1, unix_s())),
             limits: self.limits,

@@ -86,7 +86,9 @@ pub(crate) enum Letter {
 }
 
 /// A question to what a channel keeps. It must be quick: it is asked by the holder of the duty.
-pub(crate) struct Question(pub(crate) Box<dyn FnOnce(&mut Stream, &Shared) + Send>);
+pub(crate) struct Question(pub(crate) Box<Ask>);
+
+type Ask = dyn FnOnce(&mut Stream, &Shared) + Send;
 
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

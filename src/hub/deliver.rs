@@ -18,7 +18,7 @@ use super::session::Session;
 use super::shared::Shared;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::loss::{DropCause, Dropped};
-use crate::outbox::queue::{Bounds, Labelled, Loss, Losses};
+use crate::outbox::queue::{Labelled, Loss, Losses, Squeeze};
 use crate::outbox::state::{Closing, Offered, State};
 use crate::outbox::writer::{self, End, Terms};
 use crate::protocol::{Form, WireFormat, json};
@@ -35,7 +35,6 @@ pub(crate) struct Piece<'a> {
 pub(crate) struct Delivery {
     index: usize,
     shared: Arc<Shared>,
-    bounds: Bounds,
     tally: Tally,
 }
 
@@ -50,7 +49,7 @@ struct Tally {
 
 impl Delivery {
     pub(crate) fn new(index: usize, shared: Arc<Shared>) -> Self {
-        Self { index, bounds: shared.outbox_bounds(), shared, tally: Tally::default() }
+        Self { index, shared, tally: Tally::default() }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -121,7 +120,8 @@ impl Delivery {
         self.tally.bytes += written as u64;
         let (form, now_ms) = (session.form, self.shared.clock.now_ms());
         let frames = publications.map(|publication| labelled(publication, form, &self.shared));
-        let offered = session.outbox.park(remainder, frames, &self.bounds, now_ms);
+        let bounds = self.shared.outbox_bounds();
+        let offered = session.outbox.park(remainder, frames, &bounds, now_ms, &self.shared.memory);
         self.tally.deliveries += (count - left) as u64;
         if matches!(offered, Offered::Taken { .. }) {
             start_writer(session, &self.shared);
@@ -133,7 +133,8 @@ impl Delivery {
         let now_ms = self.shared.clock.now_ms();
         let frames = publications(pieces)
             .map(|publication| labelled(publication, session.form, &self.shared));
-        match session.outbox.offer(frames, &self.bounds, now_ms) {
+        let bounds = self.shared.outbox_bounds();
+        match session.outbox.offer(frames, &bounds, now_ms) {
             Offered::Idle => self.write(session, pieces),
             offered => {
                 let count = pieces.iter().map(|piece| piece.range.len()).sum();
@@ -152,9 +153,18 @@ impl Delivery {
                 self.shared.counters.lanes()[self.index].note_dropped(&dropped);
             }
             if refused > 0 {
-                self.close(session, &Disconnect::new(Reason::SlowConsumer), true);
+                self.overflow(session);
             }
         }
+    }
+
+    /// Ends a session that cannot be given what it has to get.
+    fn overflow(&mut self, session: &Arc<Session>) {
+        let reason = match self.shared.outbox_bounds().squeeze {
+            Squeeze::All => Reason::Shed,
+            _ => Reason::SlowConsumer,
+        };
+        self.close(session, &Disconnect::new(reason), true);
     }
 
     /// A message to this session alone.
@@ -189,7 +199,8 @@ impl Delivery {
             [] => frame,
             replay => self.with_replay(session.form, frame, replay, now_ms),
         };
-        let offered = session.outbox.offer_behind(frame.clone(), &self.bounds, now_ms);
+        let bounds = self.shared.outbox_bounds();
+        let offered = session.outbox.offer_behind(frame.clone(), &bounds, now_ms);
         self.settle_control(session, frame, offered);
     }
 
@@ -206,9 +217,8 @@ impl Delivery {
         let mut losses = Losses::default();
         for gone in replay.iter().filter(|missed| missed.is_expired(now_ms)) {
             dropped.note(DropCause::Expired);
-            if let Some(label) = gone.label(self.shared.limits.slow_consumer_policy) {
-                losses.note(label, DropCause::Expired);
-            }
+            let label = gone.label(self.shared.limits.slow_consumer_policy);
+            losses.note(label, DropCause::Expired);
         }
         let told = losses.pop().and_then(|loss| gap_frame(form.format, &loss));
         told.iter().for_each(|gap| bytes.extend_from_slice(gap));
@@ -226,16 +236,20 @@ impl Delivery {
         match offered {
             Offered::Idle => self.write_control(session, frame),
             Offered::Taken { refused: 0, .. } | Offered::Closed => {}
-            Offered::Taken { .. } => {
-                self.close(session, &Disconnect::new(Reason::SlowConsumer), true);
-            }
+            Offered::Taken { .. } => self.overflow(session),
         }
     }
 
     fn write_control(&mut self, session: &Arc<Session>, frame: Bytes) {
         let Some(rest) = write_now(session, frame).filter(|rest| !rest.is_empty()) else { return };
         let now_ms = self.shared.clock.now_ms();
-        let offered = session.outbox.park(Some(rest), std::iter::empty(), &self.bounds, now_ms);
+        let offered = session.outbox.park(
+            Some(rest),
+            std::iter::empty(),
+            &self.shared.outbox_bounds(),
+            now_ms,
+            &self.shared.memory,
+        );
         if matches!(offered, Offered::Taken { .. }) {
             start_writer(session, &self.shared);
         }
@@ -261,7 +275,7 @@ impl Delivery {
         if rest.is_empty() {
             return session.close_written();
         }
-        if session.outbox.park_close(rest) {
+        if session.outbox.park_close(rest, &self.shared.memory) {
             start_writer(session, &self.shared);
         }
     }
@@ -293,7 +307,7 @@ fn publications<'a>(pieces: &'a [Piece<'a>]) -> impl Iterator<Item = &'a Numbere
 /// A publication for an outbox.
 fn labelled((prepared, _): &Numbered, form: Form, shared: &Shared) -> Labelled {
     let label = prepared.encoded.label(shared.limits.slow_consumer_policy);
-    (prepared.frame(form, shared).clone(), label.cloned())
+    (prepared.frame(form, shared).clone(), Some(label.clone()))
 }
 
 /// Writes what the socket takes of a frame; the rest comes back. `None` if the session is over.

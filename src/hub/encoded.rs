@@ -13,12 +13,16 @@ use crate::base::channels::ChannelOptions;
 use crate::base::ids::ChannelName;
 use crate::base::label::Label;
 use crate::base::limits::SlowConsumerPolicy;
+use crate::base::memory::{Held, Memory};
 use crate::base::position::{Epoch, StreamPosition};
 use crate::frame::{self, WindowBits};
 use crate::protocol::{Form, Publication, Target, WireFormat};
 
 /// The deflated forms, aside: most publications have none.
 type Deflated = [OnceLock<Bytes>; Form::DEFLATED_COUNT];
+
+/// What a publication costs besides its message, in bytes.
+const OVERHEAD_BYTES: usize = 512;
 
 /// See the module.
 #[derive(Debug)]
@@ -35,7 +39,9 @@ pub(crate) struct Encoded {
     plain: [OnceLock<Bytes>; WireFormat::COUNT],
     deflated: OnceLock<Box<Deflated>>,
     /// For the outboxes of sessions that are behind; most publications need none.
-    label: OnceLock<Option<Arc<Label>>>,
+    label: OnceLock<Arc<Label>>,
+    /// What the message and its forms count, for as long as anybody holds any of them.
+    held: Arc<Held>,
 }
 
 /// The channel that a publication went through.
@@ -48,10 +54,16 @@ pub(crate) struct Origin {
 }
 
 impl Encoded {
-    pub(crate) fn new(publication: Publication, channel: Option<Origin>) -> Self {
+    pub(crate) fn new(
+        publication: Publication,
+        channel: Option<Origin>,
+        memory: &Arc<Memory>,
+    ) -> Self {
+        let bytes = OVERHEAD_BYTES + publication.message.data().len();
+        let held = Arc::new(Held::new(memory, bytes));
         let (offset, plain, deflated, label) = Default::default();
         let (expires_ms, key) = (None, None);
-        Self { publication, channel, offset, expires_ms, key, plain, deflated, label }
+        Self { publication, channel, offset, expires_ms, key, plain, deflated, label, held }
     }
 
     /// Bytes of its message, without any framing.
@@ -75,11 +87,9 @@ impl Encoded {
         self.expires_ms.is_some_and(|at| at <= now_ms)
     }
 
-    /// What an outbox has to know of it; nothing if nobody may drop it. `otherwise` is the policy of
-    /// what goes to no channel.
-    pub(crate) fn label(&self, otherwise: SlowConsumerPolicy) -> Option<&Arc<Label>> {
-        let make = || self.make_label(otherwise).map(Arc::new);
-        self.label.get_or_init(make).as_ref()
+    /// What an outbox has to know of it. `otherwise` is the policy of what goes to no channel.
+    pub(crate) fn label(&self, otherwise: SlowConsumerPolicy) -> &Arc<Label> {
+        self.label.get_or_init(|| Arc::new(self.make_label(otherwise)))
     }
 
     /// The channel as a session is told of it that lost this.
@@ -91,9 +101,10 @@ impl Encoded {
         }
     }
 
-    fn make_label(&self, otherwise: SlowConsumerPolicy) -> Option<Label> {
+    fn make_label(&self, otherwise: SlowConsumerPolicy) -> Label {
         let (key, expires_ms) = (self.key.clone(), self.expires_ms);
-        let label = match &self.channel {
+        let held = self.held.clone();
+        match &self.channel {
             Some(Origin { stream, options, .. }) => Label {
                 channel: self.told_as(),
                 stream: *stream,
@@ -101,6 +112,7 @@ impl Encoded {
                 key,
                 expires_ms,
                 policy: options.policy.unwrap_or(otherwise),
+                _held: held,
             },
             // Messages to a user are not values of one thing: none stands for another.
             None => {
@@ -108,11 +120,9 @@ impl Encoded {
                     SlowConsumerPolicy::Disconnect | SlowConsumerPolicy::DropNewest => otherwise,
                     _ => SlowConsumerPolicy::DropOldest,
                 };
-                Label { channel: None, stream: 0, offset: 0, key, expires_ms, policy }
+                Label { channel: None, stream: 0, offset: 0, key, expires_ms, policy, _held: held }
             }
-        };
-        let may_go = label.policy != SlowConsumerPolicy::Disconnect || label.expires_ms.is_some();
-        may_go.then_some(label)
+        }
     }
 
     /// Its wire bytes in this form.
@@ -121,7 +131,11 @@ impl Encoded {
             return self.plain_frame(form.format);
         };
         let deflated = self.deflated.get_or_init(Default::default);
-        deflated[at].get_or_init(|| deflate(self.plain_frame(form.format), window, shared))
+        deflated[at].get_or_init(|| {
+            let frame = deflate(self.plain_frame(form.format), window, shared);
+            self.held.add(frame.len());
+            frame
+        })
     }
 
     fn plain_frame(&self, format: WireFormat) -> &Bytes {
@@ -130,7 +144,9 @@ impl Encoded {
             let position = told
                 .zip(self.offset())
                 .map(|(channel, offset)| StreamPosition { epoch: channel.epoch, offset });
-            format.encode(&self.publication, position)
+            let frame = format.encode(&self.publication, position);
+            self.held.add(frame.len());
+            frame
         })
     }
 }

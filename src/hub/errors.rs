@@ -72,6 +72,8 @@ pub enum OpenError {
     TooManySessions,
     /// The hub is draining.
     Draining,
+    /// The node is short of memory.
+    Memory,
 }
 
 impl fmt::Display for OpenError {
@@ -79,6 +81,7 @@ impl fmt::Display for OpenError {
         f.write_str(match self {
             Self::TooManySessions => "there are as many sessions as there may be; try again later",
             Self::Draining => "the hub is shutting down; connect to another node",
+            Self::Memory => "the node is short of memory; try again later",
         })
     }
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::base::counters::Counters;
+use crate::base::memory::{Memory, Pressure};
 
 /// Bookkeeping of one publication, in bytes: what it costs besides its message.
 const OVERHEAD_BYTES: usize = 256;
@@ -35,6 +36,7 @@ pub(crate) struct Flow {
     waiting: AtomicUsize,
     room: Notify,
     counters: Arc<Counters>,
+    memory: Arc<Memory>,
 }
 
 /// The count of one channel.
@@ -50,8 +52,9 @@ pub(crate) struct Charge {
 }
 
 impl Flow {
-    pub(crate) fn new(bytes_max: usize, counters: Arc<Counters>) -> Arc<Self> {
-        Arc::new(Self { bytes_max, waiting: AtomicUsize::new(0), room: Notify::new(), counters })
+    pub(crate) fn new(bytes_max: usize, counters: Arc<Counters>, memory: Arc<Memory>) -> Arc<Self> {
+        let (waiting, room) = (AtomicUsize::new(0), Notify::new());
+        Arc::new(Self { bytes_max, waiting, room, counters, memory })
     }
 
     /// Charges a publication of `len` message bytes, to `channel` if it goes to one, where at most
@@ -71,7 +74,8 @@ impl Flow {
             charge.channel = Some(channel.clone());
             channel.0.fetch_add(1, Ordering::Relaxed) < pending_max
         });
-        if has_bytes && has_place {
+        let has_memory = self.memory.pressure() < Pressure::RefusePublications;
+        if has_bytes && has_place && has_memory {
             return Some(charge);
         }
         self.counters.publications_refused.add(1);

@@ -165,7 +165,10 @@ impl Lane {
             Item::Attach(session) => self.attach(session),
             Item::Detach(session) => self.detach(&session),
             Item::Drain(channel, duty) => channel.drain(duty, &self.shared),
-            Item::Sweep => self.sweep(),
+            Item::Sweep => {
+                self.evict();
+                self.sweep();
+            }
             Item::CloseAll(reason) => self.closing_all = Some((reason, 0)),
             Item::KillAll => self.sessions.iter().for_each(|session| session.kill()),
             Item::Stop => self.is_stopped = true,

@@ -16,6 +16,7 @@ use crate::base::channels::ChannelOptions;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::limits::SlowConsumerPolicy;
+use crate::base::memory::Pressure;
 use crate::base::position::Recover;
 use crate::outbox::Socket;
 
@@ -51,6 +52,9 @@ impl Hub {
         if self.is_draining() {
             return Err(OpenError::Draining);
         }
+        if shared.memory.pressure() >= Pressure::RefuseSessions {
+            return Err(OpenError::Memory);
+        }
         if shared.counters.sessions.add(1) >= shared.limits.sessions_max as i64 {
             shared.counters.sessions.add(-1);
             return Err(OpenError::TooManySessions);
@@ -58,7 +62,8 @@ impl Hub {
         shared.counters.sessions_opened.add(1);
         let id = self.inner.ids.next();
         let lane = (id.get() % shared.lanes.len() as u64) as usize;
-        let session = Arc::new(Session::new(id, lane, options, shared.clock.now_ms()));
+        let session = Session::new(id, lane, options, shared.clock.now_ms(), &shared.memory);
+        let session = Arc::new(session);
         self.inner.registry.add(&session);
         shared.lanes[lane].post(Item::Attach(session.clone()));
         Ok(session)

@@ -13,6 +13,7 @@ mod directory;
 mod drain;
 mod encoded;
 mod errors;
+mod evict;
 mod flow;
 mod history;
 mod inbox;
@@ -53,6 +54,7 @@ pub use session::SessionOptions;
 use crate::base::counters::Counters;
 use crate::base::ids::SessionIds;
 use crate::base::limits::HubLimits;
+use crate::base::memory::Memory;
 use registry::Registry;
 use shared::Shared;
 
@@ -90,6 +92,11 @@ impl Hub {
     /// What the hub counts.
     pub fn counters(&self) -> &Counters {
         &self.inner.shared.counters
+    }
+
+    /// What peers make it hold, against its budget.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.inner.shared.memory
     }
 
     /// The bounds it was built with.

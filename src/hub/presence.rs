@@ -93,7 +93,7 @@ pub(crate) fn announce(
         let charge = shared.flow.charge(0, room).ok_or(())?;
         let publication =
             Publication { target: Target::Presence(Box::new(event)), message: Message::text("") };
-        let encoded = Encoded::new(publication, Some(found.origin.clone()));
+        let encoded = Encoded::new(publication, Some(found.origin.clone()), &shared.memory);
         Ok(Letter::Publish(Prepared::new(encoded, None, charge), None))
     };
     match shared.directory.post(&channel.beside(), letter) {

@@ -157,8 +157,9 @@ impl Hub {
         charge: super::flow::Charge,
     ) -> Letter {
         let target = Target::Channel(channel.name.clone());
+        let publication = Publication { target, message };
         let mut encoded =
-            Encoded::new(Publication { target, message }, Some(channel.origin.clone()));
+            Encoded::new(publication, Some(channel.origin.clone()), &self.inner.shared.memory);
         encoded.key = options.key;
         encoded.expires_ms = options.ttl_ms.map(|ttl_ms| self.now_ms() + ttl_ms);
         let PublishOptions { idempotency_key, version, skip_history, .. } = options;
@@ -198,7 +199,7 @@ impl Hub {
         let charge = shared.flow.charge(len, None).ok_or(PublishError::Overloaded)?;
         let sessions = self.inner.registry.of_user(user);
         let target = Target::User(user.clone());
-        let encoded = Encoded::new(Publication { target, message }, None);
+        let encoded = Encoded::new(Publication { target, message }, None, &shared.memory);
         let prepared = Prepared::new(encoded, None, charge);
         self.count_publication(len);
         let reached = sessions.len();

@@ -43,6 +43,7 @@ use super::times::Times;
 use crate::base::access::Info;
 use crate::base::disconnect::Reason;
 use crate::base::ids::{SessionId, UserId};
+use crate::base::memory::Memory;
 use crate::outbox::Socket;
 use crate::outbox::state::Outbox;
 use crate::protocol::{Form, WireFormat};
@@ -135,9 +136,15 @@ struct Peer {
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, lane: usize, options: SessionOptions, now_ms: u64) -> Self {
+    pub(crate) fn new(
+        id: SessionId,
+        lane: usize,
+        options: SessionOptions,
+        now_ms: u64,
+        memory: &Arc<Memory>,
+    ) -> Self {
         Self {
-            outbox: Outbox::new(),
+            outbox: Outbox::new(memory),
             socket: OnceLock::new(),
             id,
             lane: lane as u16,

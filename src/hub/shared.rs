@@ -28,8 +28,9 @@ use crate::base::channels::ChannelRules;
 use crate::base::clock::Clock;
 use crate::base::counters::Counters;
 use crate::base::limits::HubLimits;
+use crate::base::memory::{Memory, Pressure};
 use crate::base::position::Epochs;
-use crate::outbox::queue::Bounds;
+use crate::outbox::queue::{Bounds, Squeeze};
 
 /// Ticks in which all channels that keep something are asked to let go of what is too old.
 const EXPIRE_TICKS: usize = 64;
@@ -37,6 +38,7 @@ const EXPIRE_TICKS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: HubLimits,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) channels: ChannelRules,
     pub(crate) epochs: Epochs,
     pub(crate) streams: AtomicU64,
@@ -62,11 +64,17 @@ impl Drop for Place {
 }
 
 impl Shared {
-    /// What one outbox may hold.
+    /// What one outbox may hold at the moment.
     pub(crate) fn outbox_bounds(&self) -> Bounds {
         Bounds {
             bytes_max: self.limits.outbox_bytes_max,
             frames_max: self.limits.outbox_frames_max,
+            squeeze: match self.memory.pressure() {
+                Pressure::None => Squeeze::None,
+                Pressure::Conflate => Squeeze::Eighth,
+                Pressure::Drop | Pressure::Evict | Pressure::RefuseSessions => Squeeze::Droppable,
+                Pressure::RefusePublications => Squeeze::All,
+            },
         }
     }
 

@@ -8,16 +8,17 @@ use bytes::Bytes;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
-use super::queue::{Bounds, Labelled, Loss, Taking};
+use super::queue::{Bounds, Labelled, Loss, Squeeze, Taking};
 use super::state::{Closing, Next, Offered, Outbox, State};
 use crate::base::label::Label;
 use crate::base::limits::SlowConsumerPolicy;
 use crate::base::loss::Dropped;
+use crate::base::memory::Memory;
 use crate::base::sync::model;
 
-const BOUNDS: Bounds = Bounds { bytes_max: 100, frames_max: 100 };
+const BOUNDS: Bounds = Bounds { bytes_max: 100, frames_max: 100, squeeze: Squeeze::None };
 /// Room for one frame: with two behind, a policy decides.
-const TIGHT: Bounds = Bounds { bytes_max: 100, frames_max: 1 };
+const TIGHT: Bounds = Bounds { bytes_max: 100, frames_max: 1, squeeze: Squeeze::None };
 /// What tells of a loss: this, and how many.
 const GAP: u8 = 100;
 
@@ -28,7 +29,10 @@ struct Session {
 
 impl Session {
     fn open() -> Arc<Self> {
-        let session = Arc::new(Self { outbox: Outbox::new(), socket: Mutex::new(Vec::new()) });
+        let session = Arc::new(Self {
+            outbox: Outbox::new(&Memory::new(usize::MAX)),
+            socket: Mutex::new(Vec::new()),
+        });
         assert!(!session.outbox.open(), "nothing queued up");
         session
     }
@@ -87,7 +91,9 @@ fn deliver_within(
             other => panic!("{other:?}"),
         },
         State::Idle if is_blocked => {
-            if let Offered::Taken { .. } = session.outbox.park(None, once(), bounds, 0) {
+            if let Offered::Taken { .. } =
+                session.outbox.park(None, once(), bounds, 0, &Memory::new(usize::MAX))
+            {
                 return Some(start_writer(session));
             }
         }
@@ -120,7 +126,15 @@ fn every_frame_is_written_or_told(policy: SlowConsumerPolicy) {
         let deliver = |number: u8| {
             let (channel, key, expires_ms) = (None, None, None);
             let offset = number.into();
-            let label = Label { channel, stream: 1, offset, key, expires_ms, policy };
+            let label = Label {
+                channel,
+                stream: 1,
+                offset,
+                key,
+                expires_ms,
+                policy,
+                _held: Default::default(),
+            };
             let labelled = (frame(number), Some(std::sync::Arc::new(label)));
             deliver_within(&session, labelled, number % 2 == 1, &TIGHT)
         };
@@ -193,7 +207,10 @@ fn the_close_frame_is_the_last_and_is_written_once() {
 #[test]
 fn what_queued_up_before_the_socket_came_goes_out_first() {
     model(|| {
-        let session = Arc::new(Session { outbox: Outbox::new(), socket: Mutex::new(Vec::new()) });
+        let session = Arc::new(Session {
+            outbox: Outbox::new(&Memory::new(usize::MAX)),
+            socket: Mutex::new(Vec::new()),
+        });
         let opener = {
             let session = session.clone();
             thread::spawn(move || session.outbox.open().then(|| start_writer(&session)))

@@ -36,11 +36,15 @@ pub(crate) use loss::{Loss, Losses};
 
 use crate::base::label::Label;
 use crate::base::loss::{DropCause, Dropped};
+use crate::base::memory::{Held, Memory};
 use policy::Entry;
 
 /// Most bytes of control frames that wait for one session. A peer that lets more replies pile up
 /// does not read, whatever it sends.
 pub(crate) const CONTROL_BYTES_MAX: usize = 64 << 10;
+
+/// What a session that is behind costs besides what waits: this queue, a writer task, its batch.
+const OVERHEAD_BYTES: usize = 2_048;
 
 /// The first byte of a pong in one frame (RFC 6455 section 5.2).
 const PONG: u8 = 0x8A;
@@ -53,6 +57,20 @@ pub(crate) type Labelled = (Bytes, Option<Arc<Label>>);
 pub(crate) struct Bounds {
     pub(crate) bytes_max: usize,
     pub(crate) frames_max: usize,
+    pub(crate) squeeze: Squeeze,
+}
+
+/// How much less may wait because the node's memory is tight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Squeeze {
+    #[default]
+    None,
+    /// Of what may be dropped an eighth of the bounds.
+    Eighth,
+    /// Nothing that may be dropped.
+    Droppable,
+    /// Nothing at all.
+    All,
 }
 
 /// What became of a frame that was offered.
@@ -90,6 +108,9 @@ pub(crate) struct Queue {
     losses: Losses,
     in_hand: InHand,
     close: Option<Bytes>,
+    /// Bytes of `remainder` and of what has no label: nobody else counts them.
+    own_bytes: usize,
+    held: Held,
 }
 
 /// What the writer took and has not yet written.
@@ -98,14 +119,28 @@ struct InHand {
     bytes: usize,
     frames: usize,
     held_since_ms: Option<u64>,
+    /// Of what is in hand: its bytes count for as long.
+    labels: Vec<Arc<Label>>,
 }
 
 impl Queue {
+    /// One that counts what it holds.
+    pub(crate) fn counted(memory: &Arc<Memory>) -> Box<Self> {
+        Box::new(Self { held: Held::new(memory, OVERHEAD_BYTES), ..Self::default() })
+    }
+
+    /// Notes what it holds now, besides the publications, which count for themselves.
+    pub(crate) fn note_held(&mut self) {
+        let places = self.data.capacity() * size_of::<Entry>() + self.control_bytes;
+        self.held.set(OVERHEAD_BYTES + places + self.own_bytes);
+    }
+
     /// Puts the rest of a partly written frame in front. It is not subject to bounds: a frame that
     /// was begun must be finished.
     pub(crate) fn set_remainder(&mut self, bytes: Bytes, now_ms: u64) {
         debug_assert!(self.remainder.is_none());
         self.data_bytes += bytes.len();
+        self.own_bytes += bytes.len();
         self.remainder = Some(Entry::new((bytes, None), now_ms));
     }
 
@@ -118,14 +153,17 @@ impl Queue {
         dropped: &mut Dropped,
     ) -> Pushed {
         let entry = Entry::new(frame, now_ms);
-        if entry.label().is_some() && self.losses.is_full() {
+        if entry.may_be_lost() && self.losses.is_full() {
             return Pushed::Overflow;
         }
         if entry.is_expired(now_ms) {
             self.lose(&entry, DropCause::Expired, dropped);
             return Pushed::Dropped;
         }
-        self.admit(entry, bounds, dropped)
+        match bounds.squeeze {
+            Squeeze::None => self.admit(entry, bounds, dropped),
+            _ => self.admit_squeezed(entry, bounds, dropped),
+        }
     }
 
     fn lose(&mut self, entry: &Entry, cause: DropCause, dropped: &mut Dropped) {
@@ -164,6 +202,9 @@ impl Queue {
 
     fn append(&mut self, entry: Entry) {
         self.data_bytes += entry.len();
+        if entry.label().is_none() {
+            self.own_bytes += entry.len();
+        }
         self.data.push_back(entry);
     }
 
@@ -177,6 +218,7 @@ impl Queue {
             self.data.clear();
             self.losses.clear();
             self.data_bytes = self.remainder.as_ref().map_or(0, Entry::len);
+            self.own_bytes = self.data_bytes;
         }
         self.close = Some(close);
         dropped
@@ -241,10 +283,20 @@ impl Queue {
         self.data_bytes -= entry.len();
         self.in_hand.bytes += entry.len();
         self.in_hand.frames += 1;
+        match entry.label() {
+            Some(label) => self.in_hand.labels.push(label.clone()),
+            None => self.own_bytes -= entry.len(),
+        }
         if !entry.may_be_dropped() {
             self.in_hand.held_since_ms.get_or_insert(entry.queued_ms());
         }
         batch.push_back(entry.into_bytes());
+    }
+
+    /// Bytes that it counts for itself, and of publications that it shares with others.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let places = self.data.capacity() * size_of::<Entry>() + self.control_bytes;
+        OVERHEAD_BYTES + places + self.bytes()
     }
 
     /// Whether nothing waits. What the writer holds in hand does not count.

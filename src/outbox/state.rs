@@ -39,11 +39,13 @@
 //!   something to tell is not empty. So it is told before the outbox goes `Idle`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::queue::{Bounds, Labelled, Pushed, Queue, Taking};
 use crate::base::loss::Dropped;
+use crate::base::memory::Memory;
 use crate::base::sync::{AtomicU8, Mutex, Ordering};
 
 /// Bytes a writer takes for one write: as many as a socket's buffer commonly takes at once.
@@ -111,8 +113,9 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// For a session whose socket is not there yet: `Parked`, so that everything queues up.
-    pub(crate) fn new() -> Self {
-        Self { state: AtomicU8::new(State::Parked as u8), queue: Mutex::new(Some(Box::default())) }
+    pub(crate) fn new(memory: &Arc<Memory>) -> Self {
+        let queue = Mutex::new(Some(Queue::counted(memory)));
+        Self { state: AtomicU8::new(State::Parked as u8), queue }
     }
 
     /// The state now; a hint to everybody but the lane (see the module, rule 2).
@@ -151,12 +154,13 @@ impl Outbox {
         frames: impl Iterator<Item = Labelled>,
         bounds: &Bounds,
         now_ms: u64,
+        memory: &Arc<Memory>,
     ) -> Offered {
         let mut guard = self.queue.lock();
         if self.state() != State::Idle {
             return Offered::Closed;
         }
-        let mut queue = Box::<Queue>::default();
+        let mut queue = Queue::counted(memory);
         if let Some(remainder) = remainder {
             queue.set_remainder(remainder, now_ms);
         }
@@ -186,7 +190,11 @@ impl Outbox {
         let mut guard = self.queue.lock();
         match (self.state(), guard.as_mut()) {
             (State::Idle, _) => Offered::Idle,
-            (State::Parked, Some(queue)) => taken_or_refused(queue.push_control(frame)),
+            (State::Parked, Some(queue)) => {
+                let pushed = queue.push_control(frame);
+                queue.note_held();
+                taken_or_refused(pushed)
+            }
             _ => Offered::Closed,
         }
     }
@@ -197,7 +205,9 @@ impl Outbox {
         match (self.state(), guard.as_mut()) {
             (State::Idle, _) => Offered::Idle,
             (State::Parked, Some(queue)) => {
-                taken_or_refused(queue.push_behind(frame, bounds, now_ms))
+                let pushed = queue.push_behind(frame, bounds, now_ms);
+                queue.note_held();
+                taken_or_refused(pushed)
             }
             _ => Offered::Closed,
         }
@@ -213,6 +223,7 @@ impl Outbox {
             }
             (State::Parked, Some(queue)) => {
                 let dropped = queue.push_close(close, discard);
+                queue.note_held();
                 self.set(State::Closing);
                 Closing::Queued { dropped }
             }
@@ -222,12 +233,12 @@ impl Outbox {
 
     /// For the lane, in `Closing` without a queue, when the socket did not take the whole close
     /// frame. Returns whether the caller has to start a writer.
-    pub(crate) fn park_close(&self, rest: Bytes) -> bool {
+    pub(crate) fn park_close(&self, rest: Bytes, memory: &Arc<Memory>) -> bool {
         let mut guard = self.queue.lock();
         if self.state() != State::Closing {
             return false;
         }
-        let mut queue = Box::<Queue>::default();
+        let mut queue = Queue::counted(memory);
         let _ = queue.push_close(rest, false);
         *guard = Some(queue);
         true
@@ -239,6 +250,7 @@ impl Outbox {
         let mut guard = self.queue.lock();
         let Some(queue) = guard.as_mut() else { return Next::Closed };
         queue.take(batch, WRITE_BYTES_MAX, taking);
+        queue.note_held();
         if !batch.is_empty() {
             return Next::Write;
         }
@@ -268,13 +280,20 @@ impl Outbox {
         let guard = self.queue.lock();
         let queue = guard.as_ref()?;
         let held_since_ms = queue.held_since_ms();
-        Some(Lag { bytes: queue.bytes(), frames: queue.frames(), held_since_ms })
+        Some(Lag {
+            bytes: queue.bytes(),
+            frames: queue.frames(),
+            held_since_ms,
+            held_bytes: queue.held_bytes(),
+        })
     }
 }
 
 /// How far a session is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lag {
+    /// What it holds of the node's memory, some of it with others.
+    pub(crate) held_bytes: usize,
     pub(crate) bytes: usize,
     pub(crate) frames: usize,
     /// Since when it holds up what nobody may drop: see [`Queue::held_since_ms`].
@@ -290,9 +309,11 @@ fn push_all(
     let mut dropped = Dropped::default();
     while let Some(frame) = frames.next() {
         if queue.push_data(frame, bounds, now_ms, &mut dropped) == Pushed::Overflow {
+            queue.note_held();
             return Offered::Taken { dropped, refused: 1 + frames.count() };
         }
     }
+    queue.note_held();
     Offered::Taken { dropped, refused: 0 }
 }
 
@@ -303,10 +324,10 @@ fn taken_or_refused(pushed: Pushed) -> Offered {
 
 #[cfg(all(test, not(fanfare_loom)))]
 mod tests {
-    use super::super::queue::Loss;
+    use super::super::queue::{Loss, Squeeze};
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { bytes_max: 8, frames_max: 8 };
+    const BOUNDS: Bounds = Bounds { bytes_max: 8, frames_max: 8, squeeze: Squeeze::None };
 
     fn frames(texts: &[&'static str]) -> impl Iterator<Item = Labelled> {
         texts.iter().map(|text| (Bytes::from_static(text.as_bytes()), None))
@@ -317,9 +338,9 @@ mod tests {
     }
 
     fn parked(texts: &[&'static str]) -> Outbox {
-        let outbox = Outbox::new();
+        let outbox = Outbox::new(&Memory::new(usize::MAX));
         assert!(!outbox.open());
-        let offered = outbox.park(None, frames(texts), &BOUNDS, 0);
+        let offered = outbox.park(None, frames(texts), &BOUNDS, 0, &Memory::new(usize::MAX));
         assert_eq!(offered, taken(0));
         outbox
     }
@@ -340,7 +361,10 @@ mod tests {
         assert!(!outbox.close(), "the second to end it");
         assert_eq!(take(&outbox), (Next::Closed, 0));
         assert_eq!(outbox.offer(frames(&["c"]), &BOUNDS, 0), Offered::Closed);
-        assert_eq!(outbox.park(None, frames(&["c"]), &BOUNDS, 0), Offered::Closed);
+        assert_eq!(
+            outbox.park(None, frames(&["c"]), &BOUNDS, 0, &Memory::new(usize::MAX)),
+            Offered::Closed
+        );
     }
 
     #[test]
@@ -359,7 +383,7 @@ mod tests {
         let close = Bytes::from_static(b"close");
         assert_eq!(outbox.begin_close(close.clone(), true), Closing::Write(close.clone()));
         assert_eq!(outbox.state(), State::Closing);
-        assert!(outbox.park_close(close), "the socket did not take it");
+        assert!(outbox.park_close(close, &Memory::new(usize::MAX)), "the socket did not take it");
         assert_eq!(take(&outbox), (Next::Write, 1));
         assert_eq!(take(&outbox), (Next::CloseWritten, 0));
     }

@@ -76,7 +76,7 @@ pub(super) async fn call(state: &Arc<State>, request: Request<Incoming>) -> Answ
     if !is_method(&method) {
         return refuse(&no_method().closing());
     }
-    match body::read(request, state.limits().body_bytes_max).await {
+    match body::read(request, state.limits().body_bytes_max, state.hub.memory()).await {
         Ok(body) => answer(state, &method, &body).await,
         Err(refusal) => refuse(&refusal),
     }

@@ -86,6 +86,25 @@ pub(super) const METRICS: &[Metric] = &[
         read: |from, to| to.one(hub(from).presence_events_dropped.get()),
     },
     Metric {
+        name: "fanfare_memory_bytes",
+        help: "Bytes that peers make the node hold, as counted against the budget.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(from.state.hub.memory().used() as i64),
+    },
+    Metric {
+        name: "fanfare_memory_max_bytes",
+        help: "The budget for them.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(from.state.hub.memory().max() as i64),
+    },
+    Metric {
+        name: "fanfare_memory_pressure",
+        help: "What is done to stay within it: 0 nothing, 1 outboxes hold less of what may be dropped, \
+               2 nothing of it, 3 the worst are ended, 4 nobody new gets in, 5 nothing is published.",
+        kind: Kind::Gauge,
+        read: |from, to| to.one(from.state.hub.memory().pressure() as u8),
+    },
+    Metric {
         name: "fanfare_history_bytes",
         help: "Bytes that the histories of all channels hold: messages and bookkeeping.",
         kind: Kind::Gauge,

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::ids::ChannelName;
+use crate::base::memory::Memory;
 use crate::base::message::Message;
 use crate::base::position::Epochs;
 use crate::protocol::{Publication, Target};
@@ -14,7 +15,8 @@ const ALL: Most = Most { publications: usize::MAX, bytes: usize::MAX };
 
 fn publication(len: usize) -> Arc<Encoded> {
     let target = Target::Channel(ChannelName::new("a").unwrap());
-    Arc::new(Encoded::new(Publication { target, message: Message::binary(vec![0; len]) }, None))
+    let publication = Publication { target, message: Message::binary(vec![0; len]) };
+    Arc::new(Encoded::new(publication, None, &Memory::new(usize::MAX)))
 }
 
 fn publish(history: &mut History, len: usize, total: &Gauge, total_max: usize, now_ms: u64) -> u64 {

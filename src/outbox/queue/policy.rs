@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Bounds, Labelled, Pushed, Queue};
+use super::{Bounds, Labelled, Pushed, Queue, Squeeze};
 use crate::base::label::Label;
 use crate::base::limits::SlowConsumerPolicy;
 use crate::base::loss::{DropCause, Dropped};
@@ -97,6 +97,12 @@ impl Entry {
         matches!(self.kind, Kind::Passing | Kind::Value)
     }
 
+    /// Whether it may be lost without its session ending.
+    pub(super) fn may_be_lost(&self) -> bool {
+        let may_expire = self.label.as_ref().is_some_and(|label| label.expires_ms.is_some());
+        self.may_be_dropped() || may_expire
+    }
+
     pub(super) fn is_expired(&self, now_ms: u64) -> bool {
         self.label.as_ref().is_some_and(|label| label.is_expired(now_ms))
     }
@@ -157,6 +163,38 @@ impl Queue {
             }
         }
         Pushed::Queued
+    }
+
+    /// The same while memory is tight.
+    pub(super) fn admit_squeezed(
+        &mut self,
+        entry: Entry,
+        bounds: &Bounds,
+        dropped: &mut Dropped,
+    ) -> Pushed {
+        if bounds.squeeze == Squeeze::All {
+            return Pushed::Overflow;
+        }
+        if !entry.may_be_dropped() {
+            return self.admit(entry, bounds, dropped);
+        }
+        if bounds.squeeze == Squeeze::Eighth {
+            let eighth = Bounds {
+                bytes_max: bounds.bytes_max / 8,
+                frames_max: (bounds.frames_max / 8).max(1),
+                ..*bounds
+            };
+            return self.admit(entry, &eighth, dropped);
+        }
+        let mut at = 0;
+        while at < self.data.len() {
+            match self.data[at].may_be_dropped() {
+                true => self.drop_at(at, DropCause::Shed, dropped),
+                false => at += 1,
+            }
+        }
+        self.lose(&entry, DropCause::Shed, dropped);
+        Pushed::Dropped
     }
 
     /// The queued value that this one stands for, if its policy knows such a thing.

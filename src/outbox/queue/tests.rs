@@ -5,7 +5,7 @@ mod model;
 use super::*;
 use crate::base::limits::SlowConsumerPolicy;
 
-const BOUNDS: Bounds = Bounds { bytes_max: 100, frames_max: 8 };
+const BOUNDS: Bounds = Bounds { bytes_max: 100, frames_max: 8, squeeze: Squeeze::None };
 const AGE_MAX_MS: u64 = 50;
 
 fn frame(number: u8, len: usize) -> Bytes {
@@ -34,7 +34,15 @@ fn take(queue: &mut Queue) -> Vec<Bytes> {
 /// Of stream 1; the offset is the byte that its frame repeats.
 fn label(offset: u8, policy: SlowConsumerPolicy, key: Option<&str>) -> Label {
     let (channel, key) = (None, key.map(Into::into));
-    Label { channel, stream: 1, offset: offset.into(), key, expires_ms: None, policy }
+    Label {
+        channel,
+        stream: 1,
+        offset: offset.into(),
+        key,
+        expires_ms: None,
+        policy,
+        _held: Default::default(),
+    }
 }
 
 fn push_at(queue: &mut Queue, label: Label, len: usize, now_ms: u64) -> Pushed {

@@ -228,6 +228,7 @@ fn run(operations: Vec<Operation>) {
                     key: key.map(|key| key.to_string().into()),
                     expires_ms: lives_ms.map(|ms| now_ms + ms),
                     policy: STREAMS[stream],
+                    _held: Default::default(),
                 });
                 let bytes = frame(number, len);
                 let frame = (bytes.clone(), Some(label.clone()));

@@ -249,7 +249,7 @@ impl<'a> World<'a> {
         let filler = "x".repeat(usize::from(len % 4_096));
         let except = not_to.and_then(|at| self.clients[at].as_ref()).map(|client| client.peer.id());
         let message = Message::text(format!("{of} {number} {filler}"));
-        let options = PublishOptions { except };
+        let options = PublishOptions { except, ..PublishOptions::default() };
         let Ok(published) = self.hub.publish_with(&self.names[of], message, options) else {
             return;
         };

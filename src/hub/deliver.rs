@@ -215,6 +215,8 @@ impl Delivery {
         let mut bytes = BytesMut::from(frame);
         let mut dropped = Dropped::default();
         let mut losses = Losses::default();
+        // The expired ones too: what was dropped for its age is taken off them (see the counters).
+        self.tally.deliveries += replay.len() as u64;
         for gone in replay.iter().filter(|missed| missed.is_expired(now_ms)) {
             dropped.note(DropCause::Expired);
             let label = gone.label(self.shared.limits.slow_consumer_policy);
@@ -223,7 +225,6 @@ impl Delivery {
         let told = losses.pop().and_then(|loss| gap_frame(form.format, &loss));
         told.iter().for_each(|gap| bytes.extend_from_slice(gap));
         for missed in replay.iter().filter(|missed| !missed.is_expired(now_ms)) {
-            self.tally.deliveries += 1;
             bytes.extend_from_slice(missed.frame(form, &self.shared));
         }
         if dropped != Dropped::default() {

@@ -8,43 +8,47 @@
 //!
 //! Run it with: cargo bench --bench codec -- --warm-up-time 0.5 --measurement-time 1
 //!
-//! On two shared virtual cores (x86-64, SSE2 only), the second one busy, median of 20 samples. Single
-//! rows are off by up to a half there; the order of the columns came out the same in each run.
+//! The best of three to six runs on two shared virtual cores (x86-64, SSE2 only) that others were
+//! building on: the same row was off by a factor of two between runs, so read ratios.
 //!
-//! | decode, bytes | copy only | fanfare | fastwebsockets | tungstenite |
-//! |---|---|---|---|---|
-//! | 0 | 2.6 ns | **21 ns** | 51 ns | 860 ns |
-//! | 16 | 5.3 ns | **44 ns** | 102 ns | 1,210 ns |
-//! | 125 | 7.8 ns | **64 ns** | 121 ns | 670 ns |
-//! | 126 | 4.5 ns | **36 ns** | 58 ns | 1,290 ns |
-//! | 1 KiB | 13 ns | **63 ns** | 103 ns | 1,090 ns |
-//! | 16 KiB | 0.37 µs | **0.78 µs** | 0.91 µs | 1.46 µs |
-//! | 64 KiB | 1.21 µs | **2.59 µs** | 2.85 µs | 4.78 µs |
-//! | 1 MiB | 23 µs | **46 µs** | 47 µs | 67 µs |
+//! | decode, bytes | copy only | fanfare | fastwebsockets | tungstenite | ours a second |
+//! |---|---|---|---|---|---|
+//! | 0 | 2.7 ns | **44 ns** | 85 ns | 1.23 µs | 23 M, – |
+//! | 16 | 3.4 ns | **24 ns** | 69 ns | 0.72 µs | 42 M, 0.7 GB |
+//! | 125 | 7.3 ns | **33 ns** | 85 ns | 0.75 µs | 30 M, 3.8 GB |
+//! | 126 | 4.8 ns | **42 ns** | 86 ns | 0.73 µs | 24 M, 3.0 GB |
+//! | 1 KiB | 14 ns | **71 ns** | 152 ns | 0.74 µs | 14 M, 14.5 GB |
+//! | 16 KiB | 0.56 µs | **1.01 µs** | 1.40 µs | 2.42 µs | 986 k, 16.2 GB |
+//! | 64 KiB | 2.00 µs | **3.20 µs** | 2.93 µs | 4.87 µs | 312 k, 20.5 GB |
+//! | 1 MiB | 23 µs | **64 µs** | 70 µs | 159 µs | 16 k, 16.4 GB |
 //!
 //! tungstenite clears its read buffer for each frame of a stream, which is most of its cost here: a
 //! socket with several frames in one read would show it in a better light.
 //!
 //! | unmask, bytes | memcpy | fanfare, header included | fastwebsockets, without |
 //! |---|---|---|---|
-//! | 125 | 2.9 ns | 29 ns | 5.7 ns |
-//! | 1 KiB | 13 ns | 51 ns | 26 ns |
-//! | 16 KiB | 0.17 µs | 0.34 µs | 0.29 µs |
-//! | 64 KiB | 1.17 µs | 1.43 µs | 1.20 µs |
-//! | 1 MiB | 24 µs | 23 µs | 18 µs |
+//! | 16 | 3.6 ns | 29 ns | 4.1 ns |
+//! | 125 | 4.9 ns | 36 ns | 8.9 ns |
+//! | 126 | 3.0 ns | 35 ns | 8.8 ns |
+//! | 1 KiB | 13 ns | 41 ns | 21 ns |
+//! | 16 KiB | 0.34 µs | 0.37 µs | 0.34 µs |
+//! | 64 KiB | 1.47 µs | 1.57 µs | 1.18 µs |
+//! | 1 MiB | 26 µs | 28 µs | 20 µs |
 //!
-//! | encode, bytes | fanfare | fastwebsockets | tungstenite |
-//! |---|---|---|---|
-//! | 0 | 25 ns | 24 ns | 34 ns |
-//! | 125 | 28 ns | 26 ns | 42 ns |
-//! | 126 | 35 ns | 50 ns | 46 ns |
-//! | 1 KiB | 47 ns | 54 ns | 62 ns |
-//! | 64 KiB | 1.8 µs | (26 ns) | 1.5 µs |
-//! | 1 MiB | 24 µs | (44 ns) | 68 µs |
+//! Encoding compares like with like: the whole frame side by side in memory, first in a fresh buffer (an
+//! allocation and its end included), then in one that is reused. From 16 KiB on all of them copy at the
+//! speed of memory, and which is first changes from run to run.
 //!
-//! What ours costs for a small frame is its allocation. "fanfare joined", in a later run on a machine
-//! under load: 8 ns for nothing, 11 ns for 125 bytes, where fastwebsockets took 25 and 165 and
-//! tungstenite 60 and 79.
+//! | encode, bytes | fanfare | fastwebsockets | tungstenite | fanfare, reused | fastwebsockets | tungstenite | ours a second, reused |
+//! |---|---|---|---|---|---|---|---|
+//! | 0 | **13 ns** | 31 ns | 26 ns | **3.3 ns** | 17 ns | 19 ns | 300 M, – |
+//! | 16 | **20 ns** | 37 ns | 40 ns | **4.6 ns** | 11 ns | 16 ns | 217 M, 3.5 GB |
+//! | 125 | **15 ns** | 37 ns | 35 ns | **4.8 ns** | 13 ns | 19 ns | 209 M, 26.1 GB |
+//! | 126 | **17 ns** | 37 ns | 31 ns | **6.1 ns** | 17 ns | 23 ns | 165 M, 20.8 GB |
+//! | 1 KiB | **37 ns** | 103 ns | 79 ns | **23 ns** | 31 ns | 42 ns | 44 M, 45.2 GB |
+//! | 16 KiB | **0.35 µs** | 0.48 µs | 0.43 µs | **0.22 µs** | 0.26 µs | 0.27 µs | 4.6 M, 75.4 GB |
+//! | 64 KiB | **1.78 µs** | 2.41 µs | 2.38 µs | **2.54 µs** | 1.99 µs | 1.87 µs | 394 k, 25.8 GB |
+//! | 1 MiB | **33 µs** | 41 µs | 27 µs | **25 µs** | 28 µs | 27 µs | 40 k, 42.3 GB |
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};

@@ -203,11 +203,11 @@ impl<'p> Rig<'p> {
             let Due::Now(intended_ns) = self.pacer.due(now_ns, self.tally.counts.in_flight) else {
                 return;
             };
-            let channel = (self.sent % self.options.channels as u64) as usize;
-            let Some(publishers) = &mut self.publishers else { return };
-            if !publishers.has_room(channel) {
+            if !self.has_room() {
                 return;
             }
+            let channel = self.next_channel();
+            let Some(publishers) = &mut self.publishers else { return };
             let number = self.tally.channels[channel].next;
             let message = self.tally.depart(channel, intended_ns, self.options.message_bytes);
             publishers.publish(channel, number, &message);
@@ -219,10 +219,22 @@ impl<'p> Rig<'p> {
         }
     }
 
+    fn next_channel(&self) -> usize {
+        (self.sent % self.options.channels as u64) as usize
+    }
+
+    /// Whether the next message can be handed over.
+    fn has_room(&self) -> bool {
+        let room = |publishers: &Publishers| publishers.has_room(self.next_channel());
+        self.publishers.as_ref().is_some_and(room)
+    }
+
     fn next_send(&self) -> Option<Instant> {
+        let at = |ns| Some(self.tally.epoch + Duration::from_nanos(ns));
         match self.pacer.due(self.tally.now_ns(), self.tally.counts.in_flight) {
-            Due::At(ns) => Some(self.tally.epoch + Duration::from_nanos(ns)),
-            // Was not sent: the connection has no room, and says when it has.
+            Due::At(ns) => at(ns),
+            // Became due since it was last looked; without room the connection says when it has some.
+            Due::Now(ns) if self.has_room() => at(ns),
             Due::Now(_) | Due::Waiting | Due::Over => None,
         }
     }

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +10,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 use super::connection::{self, Phase};
 use super::descriptors;
+use crate::base::limits::HttpLimits;
 use crate::http::State;
 
 /// Connections that the kernel holds until they are accepted; it cuts this to `somaxconn`, which
@@ -38,13 +39,15 @@ const REFUSED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: appli
     Retry-After: 1\r\nConnection: close\r\nContent-Length: 74\r\n\r\n\
     {\"error\":\"there are as many connections as there may be; try again later\"}";
 
-/// Listens on an address. What is accepted inherits the timeout (Linux: `inet_csk_clone_lock`
-/// copies it), which costs no call per connection.
-pub(super) fn listen(address: SocketAddr, user_timeout: Duration) -> io::Result<TcpListener> {
+/// Listens on an address. What is accepted inherits the options (Linux: `inet_csk_clone_lock`
+/// copies the socket), which costs no call per connection.
+pub(super) fn listen(address: SocketAddr, limits: &HttpLimits) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Or a restart would wait until the old connections' ports are forgotten.
     socket.set_reuse_address(true)?;
-    socket.set_tcp_user_timeout(Some(user_timeout))?;
+    socket.set_tcp_user_timeout(Some(Duration::from_millis(limits.tcp_user_timeout_ms)))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(limits.send_buffer_bytes)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -52,24 +55,36 @@ pub(super) fn listen(address: SocketAddr, user_timeout: Duration) -> io::Result<
 }
 
 /// Accepts until `shutdown` is ready, then drops the listener.
+///
+/// In a task of its own: whoever awaits this may be the thread that started the runtime, which is
+/// not one of its workers, and each connection would then wake that thread, and be handed back by it.
 pub(super) async fn accept_until(
     shutdown: impl Future<Output = ()>,
     listener: TcpListener,
     state: &Arc<State>,
     phases: watch::Receiver<Phase>,
 ) {
-    let mut shutdown = pin!(shutdown);
+    let mut accepting = JoinSet::new();
+    accepting.spawn(accept_all(listener, state.clone(), phases));
+    tokio::select! {
+        biased;
+        () = shutdown => {}
+        ended = accepting.join_next() => {
+            if let Some(Err(error)) = ended && error.is_panic() {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+    accepting.shutdown().await;
+}
+
+async fn accept_all(listener: TcpListener, state: Arc<State>, phases: watch::Receiver<Phase>) {
     let refused = Arc::new(Semaphore::new(REFUSED_MAX));
-    let connections_max = connections_max(state);
+    let connections_max = connections_max(&state);
     let mut logged: Option<Instant> = None;
     loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut shutdown => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) if connections(state) < connections_max => {
+        match listener.accept().await {
+            Ok((stream, peer)) if connections(&state) < connections_max => {
                 state.tally().connections_accepted.add(1);
                 let serving = connection::Serving::new(state.clone());
                 tokio::spawn(connection::serve(serving, stream, peer, phases.clone()));
@@ -85,11 +100,7 @@ pub(super) async fn accept_until(
                     logged = Some(Instant::now());
                     tracing::error!("cannot accept connections: {error}");
                 }
-                tokio::select! {
-                    biased;
-                    () = &mut shutdown => return,
-                    () = tokio::time::sleep(PAUSE) => {}
-                }
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
@@ -147,12 +158,19 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn what_is_accepted_inherits_the_timeout() {
-        let timeout = Duration::from_millis(12_345);
-        let listener = listen("127.0.0.1:0".parse().unwrap(), timeout).unwrap();
+    async fn what_is_accepted_inherits_the_options() {
+        let limits = HttpLimits {
+            tcp_user_timeout_ms: 12_345,
+            send_buffer_bytes: 77_000,
+            ..HttpLimits::default()
+        };
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
         let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
-        let inherited = socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap();
-        assert_eq!(inherited, Some(timeout));
+        let inherited = socket2::SockRef::from(&accepted);
+        assert_eq!(inherited.tcp_user_timeout().unwrap(), Some(Duration::from_millis(12_345)));
+        assert!(inherited.tcp_nodelay().unwrap());
+        // Linux doubles it, for what it needs itself.
+        assert_eq!(inherited.send_buffer_size().unwrap(), 154_000);
     }
 }

@@ -85,8 +85,7 @@ impl Gateway {
             None => Arc::new(AllowAnyone),
         };
         let listen = |error| StartError::Listen { address: settings.listen, error };
-        let user_timeout = Duration::from_millis(settings.http.tcp_user_timeout_ms);
-        let listener = accept::listen(settings.listen, user_timeout).map_err(listen)?;
+        let listener = accept::listen(settings.listen, &settings.http).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let hub = Hub::builder().limits(settings.hub).channels(settings.channels).build();
         let options = StateOptions {

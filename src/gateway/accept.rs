@@ -87,7 +87,8 @@ async fn accept_all(listener: TcpListener, state: Arc<State>, phases: watch::Rec
             Ok((stream, peer)) if connections(&state) < connections_max => {
                 state.tally().connections_accepted.add(1);
                 let serving = connection::Serving::new(state.clone());
-                tokio::spawn(connection::serve(serving, stream, peer, phases.clone()));
+                // Boxed, because spawning moves a future several times, and this one is 4 KiB.
+                tokio::spawn(Box::pin(connection::serve(serving, stream, peer, phases.clone())));
             }
             Ok((stream, _)) => {
                 state.tally().connections_refused.add(1);

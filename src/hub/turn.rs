@@ -190,7 +190,7 @@ mod tests {
             for (name, count) in members {
                 for _ in 0..*count {
                     let session = hub.open(SessionOptions::default()).unwrap();
-                    hub.join(&session, &ChannelName::try_from(*name).unwrap(), None).unwrap();
+                    hub.join(&session, &ChannelName::try_from(*name).unwrap(), None, None).unwrap();
                     sessions.push(session);
                 }
             }

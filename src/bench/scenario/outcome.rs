@@ -220,15 +220,8 @@ fn judge(report: &mut Report, rig: &Rig<'_>) {
         faults.push("nothing that was published arrived".to_owned());
     }
     faults.extend(rig.publisher_fault.clone());
-    let beside = report.beside.iter().flat_map(|small| &small.faults);
-    faults.extend(beside.map(|fault| format!("the small channel: {fault}")));
-    let beside = report.beside.iter().flat_map(|small| &small.notes);
-    report.notes.extend(beside.map(|note| format!("the small channel: {note}")));
-    if rig.options.deflate && report.connect.deflating < report.connect.connected {
-        let refused =
-            report.connect.connected - report.connect.deflating.min(report.connect.connected);
-        report.notes.push(format!("permessage-deflate was not agreed on in {refused} connections"));
-    }
+    judge_beside(report, &mut faults);
+    note_deflate(report, rig);
     if report.messages.refused > 0 {
         let answers = rig.publishers.as_ref().map(|publishers| &publishers.answers);
         let status = answers.and_then(|answers| answers.refusal).unwrap_or_default();
@@ -271,6 +264,23 @@ fn judge(report: &mut Report, rig: &Rig<'_>) {
     };
     report.ok = faults.is_empty();
     report.faults = faults;
+}
+
+/// What is wrong in the small channel is wrong here.
+fn judge_beside(report: &mut Report, faults: &mut Vec<String>) {
+    let Some(small) = &report.beside else { return };
+    faults.extend(small.faults.iter().map(|fault| format!("the small channel: {fault}")));
+    let notes = small.notes.iter().map(|note| format!("the small channel: {note}"));
+    report.notes.extend(notes);
+}
+
+fn note_deflate(report: &mut Report, rig: &Rig<'_>) {
+    let connect = &report.connect;
+    let without = connect.connected.saturating_sub(connect.deflating);
+    if rig.options.deflate && without > 0 {
+        let text = format!("permessage-deflate was not agreed on in {without} connections");
+        report.notes.push(text);
+    }
 }
 
 fn told(options: &Options) -> Told {

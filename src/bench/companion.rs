@@ -4,7 +4,7 @@
 //! and not for the server. So it has its own thread, its own loop and, where the system allows it, the
 //! highest priority, so that the busy thread gives way even if both share a core.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ const PRIORITY: i32 = -20;
 
 /// See the module.
 pub(crate) struct Companion {
-    go: Sender<()>,
+    go: SyncSender<()>,
     thread: JoinHandle<Result<Report, BenchError>>,
     pub(crate) has_priority: bool,
 }
 
 /// Where a run waits, connected, until the other one begins.
 pub(crate) struct Gate {
-    ready: Sender<()>,
+    ready: SyncSender<()>,
     go: Receiver<()>,
 }
 
@@ -56,9 +56,9 @@ impl Companion {
             pids: Vec::new(),
             ..options.clone()
         };
-        let (go, go_receiver) = channel();
-        let (ready, ready_receiver) = channel();
-        let (told, told_receiver) = channel();
+        let (go, go_receiver) = sync_channel(1);
+        let (ready, ready_receiver) = sync_channel(1);
+        let (told, told_receiver) = sync_channel(1);
         let thread = std::thread::Builder::new().name("beside".to_owned());
         let run = move || {
             // Linux: of the calling thread, not of the process.

@@ -9,14 +9,12 @@
 //! | `mailbox` | posting and draining: publications to a channel nobody is in, and to one member |
 //! | `pass` | one pass of a lane; by members and by publications that wait together |
 //! | `encode` | one message of 16 KiB for 100 members: plain, and in a JSON envelope made once |
+//! | `outbox` | what is queued for members whose sockets take nothing |
 //! | `storm` | joins alone, whose cost each must not grow, and with a publication after each 16 |
 //!
 //! A publication that finds the snapshot dirty copies it, so with publications in between the time
 //! of `storm` grows with the members: 20 ns a member and publication where this was written, beside
 //! about 4.5 µs for the delivery to that member, which is not in it.
-//!
-//! The outbox's queue has no public door of its own; it is measured as the server's CPU with stalled
-//! subscribers by `perf/run`.
 //!
 //! Run it with: cargo bench --bench core -- --warm-up-time 0.5 --measurement-time 1
 
@@ -34,6 +32,7 @@ use fanfare::connection::{Accept, upgrade};
 use fanfare::hub::Hub;
 use fanfare::protocol::WireFormat;
 use hyper_util::rt::TokioIo;
+use socket2::{Domain, Socket, Type};
 use tokio::runtime::Runtime;
 
 const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
@@ -42,6 +41,10 @@ const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocke
 
 /// The user that all sessions belong to: the way to their ids.
 const USER: &str = "bench";
+
+/// The least that the kernel gives, or a little more; and a message that it does not fit in.
+const SMALL_BUFFER_BYTES: usize = 4 << 10;
+const STALLING_BYTES: usize = 64 << 10;
 
 /// A hub, the runtime it lives on, and the far ends of its sessions.
 struct Rig {
@@ -54,6 +57,16 @@ struct Rig {
 
 impl Rig {
     fn new(sessions: usize, format: WireFormat, subscribed: bool) -> Self {
+        Self::with_buffers(sessions, format, subscribed, None)
+    }
+
+    /// With so many bytes of the kernel's on each side of a connection, or as many as it likes.
+    fn with_buffers(
+        sessions: usize,
+        format: WireFormat,
+        subscribed: bool,
+        buffer: Option<usize>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let channel: ChannelName = "a".try_into().unwrap();
         let (hub, far) = runtime.block_on(async {
@@ -62,6 +75,9 @@ impl Rig {
             let mut accept =
                 Accept::new(Grant { user: Some(UserId::new(USER).unwrap()), ..Grant::anyone() });
             accept = accept.format(format);
+            if let Some(bytes) = buffer {
+                accept = accept.send_buffer_bytes(bytes);
+            }
             if subscribed {
                 accept = accept.channel(channel.clone());
             }
@@ -69,7 +85,7 @@ impl Rig {
             let addr = listener.local_addr().unwrap();
             let mut far = Vec::new();
             for _ in 0..sessions {
-                far.push(connect(&hub, &listener, addr, accept.clone()).await);
+                far.push(connect(&hub, &listener, addr, accept.clone(), buffer).await);
             }
             while hub.session_count() < sessions {
                 tokio::task::yield_now().await;
@@ -85,6 +101,21 @@ impl Rig {
 
     /// Publishes and runs the lane until everybody was served; the time that took.
     fn pass(&mut self, messages: u64, text: &str) -> Duration {
+        let took = self.serve(messages, text);
+        self.drain();
+        took
+    }
+
+    /// Has everybody fall behind, then publishes until everything is queued; the time that took.
+    fn queue(&mut self, messages: u64, text: &str) -> Duration {
+        self.serve(1, &"x".repeat(STALLING_BYTES));
+        let took = self.serve(messages, text);
+        assert_eq!(self.hub.counters().writers.get(), self.far.len() as i64, "all are behind");
+        self.drain();
+        took
+    }
+
+    fn serve(&mut self, messages: u64, text: &str) -> Duration {
         let target = self.delivered() + messages * self.far.len() as u64;
         let message = Message::text(text.to_owned());
         let began = Instant::now();
@@ -96,9 +127,7 @@ impl Rig {
                 tokio::task::yield_now().await;
             }
         });
-        let took = began.elapsed();
-        self.drain();
-        took
+        began.elapsed()
     }
 
     /// Empties the far ends, and lets writers finish.
@@ -125,8 +154,14 @@ async fn connect(
     listener: &tokio::net::TcpListener,
     addr: SocketAddr,
     accept: Accept,
+    buffer: Option<usize>,
 ) -> TcpStream {
-    let mut far = TcpStream::connect(addr).unwrap();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    if let Some(bytes) = buffer {
+        socket.set_recv_buffer_size(bytes).unwrap();
+    }
+    socket.connect(&addr.into()).unwrap();
+    let mut far = TcpStream::from(socket);
     far.write_all(REQUEST).unwrap();
     far.set_nonblocking(true).unwrap();
     let (near, _) = listener.accept().await.unwrap();
@@ -203,6 +238,22 @@ fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn outbox(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("outbox");
+    const MEMBERS: usize = 100;
+    let mut rig = Rig::with_buffers(MEMBERS, WireFormat::Raw, true, Some(SMALL_BUFFER_BYTES));
+    for messages in [1, 32] {
+        group.throughput(Throughput::Elements(MEMBERS as u64 * messages));
+        let id = BenchmarkId::new(format!("queued for {MEMBERS} members, messages"), messages);
+        group.bench_function(id, |bencher| {
+            bencher.iter_custom(|times| {
+                (0..times).map(|_| rig.queue(messages, &"x".repeat(128))).sum()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn storm(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("storm");
     for joins in [100_usize, 1_000, 4_000] {
@@ -261,6 +312,7 @@ fn main() {
     mailbox(&mut criterion);
     pass(&mut criterion);
     encode(&mut criterion);
+    outbox(&mut criterion);
     storm(&mut criterion);
     criterion.final_summary();
 }

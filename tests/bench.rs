@@ -70,6 +70,45 @@ async fn a_window_is_kept_full() {
 }
 
 #[tokio::test]
+async fn a_window_over_several_channels_is_one() {
+    let gateway = Gateway::open().await;
+    let url = format!("ws://{}/ws?channel={{channel}}", gateway.addr);
+    let own = ["burst", "--url", &url, "--window", "8", "--channels", "10", "--per-session", "3"];
+    let (code, json, stderr) = bench(&[&own[..], &SHORT].concat()).await;
+    assert_eq!(code, 0, "{stderr}");
+    let (received, sent) = (&json["deliveries"]["received"], &json["messages"]["sent"]);
+    // 50 subscribers in 3 of 10 channels each: 15 in each on average, in fact a few more or less.
+    let each = received.as_f64().unwrap() / sent.as_f64().unwrap();
+    assert!((14.0..16.0).contains(&each), "{json:#}");
+    assert_eq!((&json["messages"]["completed"], &json["deliveries"]["lost"]), (sent, &0.into()));
+}
+
+#[tokio::test]
+async fn a_small_channel_beside_is_counted_apart() {
+    let gateway = Gateway::open().await;
+    let url = format!("ws://{}/ws?channel={{channel}}", gateway.addr);
+    let own = ["beside", "--url", &url, "--small-subscribers", "3", "--small-rate", "40"];
+    let (code, json, stderr) = bench(&[&own[..], &SHORT].concat()).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert_all_came(&json, 50);
+    assert!(json["pass_us"]["count"].as_u64().unwrap() > 0);
+    assert_all_came(&json["beside"], 3);
+    assert_eq!(json["beside"]["messages"]["sent"], 60);
+}
+
+#[tokio::test]
+async fn compressed_messages_count_like_others() {
+    let gateway = Gateway::open().await;
+    let url = format!("ws://{}/ws?channel=bench", gateway.addr);
+    let quotes = r#"{"id":"{message}","quotes":["alpha","alpha","alpha","alpha","alpha"]}"#;
+    let own = ["fanout", "--url", &url, "--rate", "40", "--deflate", "--publish-body", quotes];
+    let (code, json, stderr) = bench(&[&own[..], &SHORT].concat()).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert_all_came(&json, 50);
+    assert_eq!(json["connect"]["deflating"], 50);
+}
+
+#[tokio::test]
 async fn many_channels_over_http_count_apart() {
     let gateway = Gateway::open().await;
     let url = format!("ws://{}/ws?format=json&channel={{channel}}", gateway.addr);

@@ -1,6 +1,8 @@
 """Runs the plans, interleaved, and keeps every sample."""
 
+import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -9,30 +11,89 @@ import time
 from peers import Server, binary
 
 # One run takes seconds; a server that hangs must not stop the rest.
-TIMEOUT_S = 240
+TIMEOUT_S = 180
+
+# Where connections come from: other addresses in each run, since the ports of the last one may still
+# be taken.
+sources = itertools.count(os.getpid() % 200 * 250)
 
 
 def run_once(plan, peer, variant):
     """One fresh server, one load, one sample."""
     extra, cores = plan.variants[variant]
-    command = ["taskset", "-c", "1", binary("load")]
-    command += ["--subscribe", peer.subscribe, "--publish", peer.publish]
-    for name, value in plan.load.items():
-        command += [f"--{name}", str(value)]
     try:
         with Server(peer, cores, extra) as server:
-            pids = ",".join(str(pid) for pid in server.pids())
-            command += ["--target", f"127.0.0.1:{server.port}", "--pids", pids]
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+                bench(plan, peer, server), capture_output=True, text=True, timeout=TIMEOUT_S,
+                check=False,
             )
     except subprocess.TimeoutExpired:
         return {"error": f"no end after {TIMEOUT_S} s"}
     except RuntimeError as error:
         return {"error": str(error)}
-    if done.returncode != 0:
+    try:
+        return sample(json.loads(done.stdout))
+    except ValueError:
         return {"error": done.stderr.strip()[-400:]}
-    return json.loads(done.stdout)
+
+
+def bench(plan, peer, server):
+    """The load: on a core of its own."""
+    host, source = f"ws://127.0.0.1:{server.port}", next(sources) % 62_500
+    command = ["taskset", "-c", "1", binary("fanfare"), "bench", plan.scenario]
+    command += ["--url", host + peer.subscribe, "--publish-url", host + peer.publish]
+    command += ["--sources", f"127.{1 + source // 250}.{source % 250}.0/24"]
+    command += ["--warmup", "300ms", "--grace", "8s", "--json", "-", "--quiet"]
+    if "settle" not in plan.bench:
+        command += ["--settle", "200ms"]
+    for name, value in plan.bench.items():
+        command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    for pid in server.pids():
+        command += ["--pid", str(pid)]
+    return command
+
+
+def sample(report):
+    """What is kept of a report of `fanfare bench`."""
+    connect, server, deliveries = report["connect"], report["server"], report["deliveries"]
+    found = {
+        "connect_cpu_us": connect["server_cpu_us_per_connection"],
+        "rss_per_connection_kib": server["rss_per_connection_bytes"] / 1_024,
+        "rss_before_kib": server["rss_before_bytes"] / 1_024,
+        "deflating": connect["deflating"],
+        "seconds": report["measured_ms"] / 1e3,
+        "generator_busy": report["generator"]["cpu_cores"],
+        "generator_waited": report["generator"]["waiting_cores"],
+        "server_waited": server["waiting_cores"],
+        **{fault: deliveries[fault] for fault in FAULTS},
+    }
+    received = deliveries["received"]
+    found["deliveries"] = received
+    if received:
+        ticks = server["cpu_user_ms"] + server["cpu_system_ms"]
+        user_share = server["cpu_user_ms"] / ticks if ticks else 0.0
+        found |= {
+            "deliveries_per_s": deliveries["per_s"],
+            "cpu_us_per_delivery": server["cpu_us_per_delivery"],
+            "user_us_per_delivery": server["cpu_us_per_delivery"] * user_share,
+            "p50_us": report["latency_us"]["p50"],
+            "p99_us": report["latency_us"]["p99"],
+            "last_p50_us": report["last_subscriber_us"]["p50"],
+            "pass_p50_us": report["pass_us"]["p50"],
+            "behind_ms": report["measured_ms"] - report["options"]["duration_ms"],
+        }
+    if small := report["beside"]:
+        found["small_p50_us"] = small["latency_us"]["p50"]
+        found["small_p99_us"] = small["latency_us"]["p99"]
+        found["deliveries"] += small["deliveries"]["received"]
+        for fault in FAULTS:
+            found[fault] += small["deliveries"][fault]
+    if storm := report["storm"]:
+        found["storm_cpu_us"] = storm["server_cpu_ms"] * 1e3
+        found["storm_deliveries"] = storm["received"]
+    if report["outcome"] != "complete":
+        found["error"] = "; ".join(report["faults"])
+    return found
 
 
 def run_all(plans, peers, repetitions, curve_repetitions):
@@ -52,33 +113,33 @@ def run_all(plans, peers, repetitions, curve_repetitions):
                 if peer is None or peer.absent:
                     continue
                 for variant in plan.variants:
-                    sample = run_once(plan, peer, variant)
+                    found = run_once(plan, peer, variant)
                     entry = results[plan.key].setdefault(variant or name, {"samples": []})
-                    entry["samples"].append(sample)
-                    say(time.monotonic() - began, repetition, plan, variant or name, sample)
+                    entry["samples"].append(found)
+                    say(time.monotonic() - began, repetition, plan, variant or name, found)
     return results
 
 
-def say(seconds, repetition, plan, name, sample):
-    if "error" in sample:
-        figures = f"FAILED: {sample['error']}"
-    elif "cpu_us_per_delivery" in sample:
+def say(seconds, repetition, plan, name, found):
+    if "error" in found:
+        figures = f"FAILED: {found['error']}"
+    elif "cpu_us_per_delivery" in found:
         figures = (
-            f"{sample['cpu_us_per_delivery']:7.3f} µs a delivery, "
-            f"{sample['deliveries_per_s']:9,.0f}/s, p99 {sample['times_us']['each']['p99']:,} µs"
+            f"{found['cpu_us_per_delivery']:7.3f} µs a delivery, "
+            f"{found['deliveries_per_s']:9,.0f}/s, p99 {found['p99_us']:,.0f} µs"
         )
     else:
         figures = (
-            f"{sample['connect_cpu_us']:.1f} µs a connection, "
-            f"{sample['rss_per_connection_kib']:.2f} KiB each"
+            f"{found['connect_cpu_us']:.1f} µs a connection, "
+            f"{found['rss_per_connection_kib']:.2f} KiB each"
         )
-    wrong = ", ".join(f"{sample[key]} {key}" for key in FAULTS if sample.get(key))
+    wrong = ", ".join(f"{found[key]} {key}" for key in FAULTS if found.get(key))
     print(f"{seconds:6.0f} s  #{repetition + 1}  {plan.key:18} {name:15} {figures}  {wrong}",
           file=sys.stderr, flush=True)
 
 
-# `closed` is a connection that the server ended.
-FAULTS = ("lost", "doubled", "reordered", "closed")
+# `disconnected` is a connection that the server ended.
+FAULTS = ("lost", "doubled", "reordered", "disconnected")
 
 
 def faults(results, name_of_ours="fanfare"):
@@ -88,10 +149,10 @@ def faults(results, name_of_ours="fanfare"):
         for name, entry in servers.items():
             if name not in (name_of_ours, "one lane", "two lanes"):
                 continue
-            for sample in entry["samples"]:
-                if "error" in sample:
-                    found.append(f"{key}: {sample['error']}")
-                found += [f"{key}: {sample[one]} {one}" for one in FAULTS if sample.get(one)]
+            for one in entry["samples"]:
+                if "error" in one:
+                    found.append(f"{key}: {one['error']}")
+                found += [f"{key}: {one[fault]} {fault}" for fault in FAULTS if one.get(fault)]
     return found
 
 
@@ -101,21 +162,17 @@ class Figures:
     def __init__(self, results):
         self.results = results
 
-    def samples(self, key, name, *path):
-        values = []
-        for sample in self.results.get(key, {}).get(name, {}).get("samples", []):
-            for step in path:
-                sample = sample.get(step) if isinstance(sample, dict) else None
-            values.append(sample)
-        return values
+    def samples(self, key, name, figure):
+        entry = self.results.get(key, {}).get(name, {})
+        return [one.get(figure) for one in entry.get("samples", [])]
 
-    def median(self, key, name, *path):
-        values = [value for value in self.samples(key, name, *path) if value is not None]
+    def median(self, key, name, figure):
+        values = [value for value in self.samples(key, name, figure) if value is not None]
         return statistics.median(values) if values else None
 
-    def ratio(self, key, ours, theirs, *path, key_of_theirs=None):
+    def ratio(self, key, ours, theirs, figure, key_of_theirs=None, figure_of_theirs=None):
         """The median of the ratios of each repetition: what slowed one slowed its neighbour."""
-        pairs = zip(self.samples(key, ours, *path),
-                    self.samples(key_of_theirs or key, theirs, *path))
+        pairs = zip(self.samples(key, ours, figure),
+                    self.samples(key_of_theirs or key, theirs, figure_of_theirs or figure))
         ratios = [our / their for our, their in pairs if our is not None and their]
         return statistics.median(ratios) if ratios else None

@@ -55,12 +55,10 @@ def apt(*names):
 
 
 class Peer:
-    """One server. `multi`: whether a subscriber can have several channels."""
+    """One server."""
 
-    subscribe = "/ws?{channels}"
-    publish = "/pub?{channels}"
-    multi = False
-    is_floor = False
+    subscribe = "/ws?channel={channel}"
+    publish = "/pub?channel={channel}"
 
     def __init__(self, name, title, command, install=None, version=None):
         self.name, self.title, self.command = name, title, command
@@ -79,14 +77,7 @@ class Peer:
 
 
 class Fanfare(Peer):
-    subscribe = "/ws?echo=false&{channels}"
-    publish = "/ws?echo=false&{channels}"
-    multi = True
-
-
-class Floor(Peer):
-    multi = True
-    is_floor = True
+    subscribe = publish = "/ws?echo=false&channel={channel}"
 
 
 class Server:
@@ -215,8 +206,8 @@ def all_peers():
     rust = lambda name: lambda port: [binary(name), str(port)]
     return [
         Fanfare("fanfare", "Fanfare", serve, version=lambda: crate("fanfare")),
-        Floor("floor", "bare send loop", floor("each")),
-        Floor("floor-coalesce", "coalescing loop", floor("coalesce")),
+        Peer("floor", "bare send loop", floor("each")),
+        Peer("floor-coalesce", "coalescing loop", floor("coalesce")),
         Peer("nchan", "nginx + nchan", nchan_command, install_nchan,
              lambda: machine.package("libnginx-mod-nchan")),
         Peer("axum", "axum + tokio broadcast", rust("axum-broadcast"),

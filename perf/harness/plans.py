@@ -4,14 +4,18 @@ from dataclasses import dataclass, field
 
 PEERS = ["nchan", "axum", "tungstenite", "ws", "gorilla"]
 
+# Of messages that are JSON: a stamp takes 32 bytes, and has to be near the beginning.
+STAMP_BYTES = 32
+
 
 @dataclass
 class Plan:
-    """One scenario. `load` are the arguments of the load generator."""
+    """One scenario: `bench` are the arguments of `fanfare bench`, by name."""
 
     key: str
     servers: list
-    load: dict
+    scenario: str
+    bench: dict
     title: str
     # Arguments of the server, and the cores that it may use, by name of the server's variant.
     variants: dict = field(default_factory=lambda: {"": ((), "0")})
@@ -19,13 +23,17 @@ class Plan:
     x: int = 0
 
 
-def window(subscribers, under_way, seconds, **more):
-    return {"subscribers": subscribers, "window": under_way, "seconds": seconds, **more}
+def burst(subscribers, window, seconds, **more):
+    return {"subscribers": subscribers, "window": window, "duration": ms(seconds), **more}
+
+
+def ms(seconds):
+    return f"{round(seconds * 1e3)}ms"
 
 
 def full():
     """The scenarios behind the table and the curves."""
-    plans = scenarios(2_000, 10_000, seconds=2.0, rate=500)
+    plans = scenarios(2_000, 10_000, seconds=2.0, rate=500, peers_with_many=PEERS)
     plans += curves(
         [100, 300, 1_000, 3_000, 5_000, 10_000, 15_000],
         [1, 10, 100, 1_000, 10_000],
@@ -37,46 +45,51 @@ def full():
 
 def short():
     """The same, smaller, for a look and for correctness."""
-    plans = scenarios(500, 2_000, seconds=0.7, rate=200)
+    plans = scenarios(500, 2_000, seconds=0.7, rate=200, peers_with_many=[])
     plans += curves([100, 1_000], [1, 100, 1_000], 500, [500, 2_000])
     return plans
 
 
-def scenarios(some, many, seconds, rate):
+def scenarios(some, many, seconds, rate, peers_with_many):
     lanes = {
         "one lane": (("--set", "hub.lanes=1"), "0"),
         "two lanes": (("--set", "hub.lanes=2"), "0,1"),
     }
     own = ["fanfare"]
+    json = {"message-bytes": STAMP_BYTES, "publish-body": json_body(1_024)}
+    steady = {"rate": 50, "duration": ms(3 * seconds), "message-bytes": 1_024}
     return [
-        Plan("lone", ["fanfare", "floor", *PEERS], window(some, 1, seconds),
+        Plan("lone", ["fanfare", "floor", *PEERS], "burst", burst(some, 1, seconds),
              f"one message at a time, {some:,} subscribers"),
-        Plan("lone-many", ["fanfare", "floor", *PEERS], window(many, 1, seconds),
+        Plan("lone-many", ["fanfare", "floor", *peers_with_many], "burst", burst(many, 1, seconds),
              f"one message at a time, {many:,} subscribers"),
-        Plan("burst", ["fanfare", "floor-coalesce", *PEERS], window(some, 32, seconds),
+        Plan("burst", ["fanfare", "floor-coalesce", *PEERS], "burst", burst(some, 32, seconds),
              f"32 in flight, {some:,} subscribers"),
-        Plan("stream", ["fanfare", "floor-coalesce"],
-             {"subscribers": many, "rate": rate, "seconds": 2 * seconds},
+        Plan("stream", ["fanfare", "floor-coalesce"], "fanout",
+             {"subscribers": many, "rate": rate, "duration": ms(2 * seconds)},
              f"{many:,} subscribers at {rate} messages/s"),
-        Plan("mixed", ["fanfare", "floor"], window(some, 32, seconds, channels=1_000, each=10),
+        Plan("mixed", ["fanfare", "floor"], "burst",
+             burst(some, 32, seconds, channels=1_000, **{"per-session": 10}),
              f"{some:,} sessions in 10 of 1,000 channels each, 32 in flight"),
-        Plan("idle", ["fanfare", "floor", *PEERS], {"subscribers": many},
+        Plan("idle", ["fanfare", "floor", *PEERS], "idle",
+             {"subscribers": many, "connect-parallel": 1, "settle": "2s", "duration": "100ms"},
              f"{many:,} connections made one after the other, then idle"),
-        Plan("beside", own, window(many, 32, 3 * seconds, small=10, **{"small-rate": 200}),
+        Plan("beside", own, "beside",
+             burst(many, 32, 2 * seconds, **{"small-subscribers": 10, "small-rate": 200}),
              f"10 subscribers beside {many:,} with 32 in flight"),
-        Plan("stalled-none", own, {"subscribers": some, "rate": 50, "seconds": 8, "bytes": 1_024},
+        Plan("stalled-none", own, "stalled",
+             {**steady, "subscribers": some, "stalled-percent": 0},
              f"{some:,} subscribers at 50 messages/s of 1 KiB"),
-        Plan("stalled", own,
-             {"subscribers": some, "stalled": some // 10, "rate": 50, "seconds": 8, "bytes": 1_024},
-             "the same, and a tenth as many that have stopped reading"),
-        Plan("json", own, window(some, 1, 2 * seconds, bytes=1_024, json="yes"),
+        Plan("stalled", own, "stalled",
+             {**steady, "subscribers": some * 10 // 9, "stalled-percent": 10},
+             "the same, and a tenth of all have stopped reading"),
+        Plan("json", own, "burst", burst(some, 1, seconds, **json),
              f"JSON of 1 KiB, one message at a time, {some:,} subscribers"),
-        Plan("json-deflate", own,
-             window(some, 1, 2 * seconds, bytes=1_024, json="yes", deflate="yes"),
+        Plan("json-deflate", own, "burst", burst(some, 1, seconds, deflate=True, **json),
              "the same with permessage-deflate"),
-        Plan("lanes-lone", own, window(some, 1, seconds),
+        Plan("lanes-lone", own, "burst", burst(some, 1, seconds),
              f"one message at a time, {some:,} subscribers", lanes),
-        Plan("lanes-burst", own, window(some, 32, seconds),
+        Plan("lanes-burst", own, "burst", burst(some, 32, seconds),
              f"32 in flight, {some:,} subscribers", lanes),
     ]
 
@@ -85,19 +98,37 @@ def curves(subscribers, channels, sessions, joiners):
     both = ["fanfare", "floor"]
     plans = []
     for count in subscribers:
-        plans.append(Plan(f"subscribers-{count}", both, window(count, 1, 1.5),
+        plans.append(Plan(f"subscribers-{count}", both, "burst", burst(count, 1, 1.5),
                           f"{count:,} subscribers, one message at a time",
                           curve="subscribers", x=count))
     for count in channels:
         each = min(4, count)
-        plans.append(Plan(f"channels-{count}", both,
-                          window(sessions, 32, 1.5, channels=count, each=each),
+        plans.append(Plan(f"channels-{count}", both, "burst",
+                          burst(sessions, 32, 1.5, channels=count, **{"per-session": each}),
                           f"{sessions:,} sessions, each in {each} of {count:,} channels",
                           curve="channels", x=count))
     for count in joiners:
-        # The bare loop takes one connection a turn, and with many members a turn is long.
-        plans.append(Plan(f"storm-{count}", ["fanfare"],
-                          {"subscribers": 100, "rate": 10, "seconds": 1, "joiners": count,
-                           "connecting": 64},
-                          f"{count:,} join at once at 10 messages/s", curve="storm", x=count))
+        plans.append(Plan(f"storm-{count}", ["fanfare"], "storm",
+                          {"subscribers": count, "rate": 10, "duration": "2s"},
+                          f"{count:,} cut off that come back at once, at 10 messages/s",
+                          curve="storm", x=count))
     return plans
+
+
+def json_body(length):
+    """JSON with a place for the stamp: quotes with figures that differ, which deflate to about half."""
+    head, tail = '{"id":"{message}","quotes":[', "]}"
+    room = length - STAMP_BYTES - len(head) + len("{message}") - len(tail)
+    seed, quotes = 0x2545F491, []
+    while True:
+        seed = (seed * 1_664_525 + 1_013_904_223) % (1 << 32)
+        high, low = seed >> 16, seed & 0xFFFF
+        up = "true" if low % 2 == 0 else "false"
+        quote = (f'{{"symbol":"S{high % 997:03}","price":{high % 311}.{low % 100:02},'
+                 f'"volume":{low},"up":{up}}}')
+        if len(",".join([*quotes, quote])) > room:
+            break
+        quotes.append(quote)
+    # White space is allowed in JSON.
+    text = ",".join(quotes)
+    return head + text + " " * (room - len(text)) + tail

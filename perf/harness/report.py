@@ -13,9 +13,13 @@ How: one core for the server and one for the load (`taskset`), loopback TCP, {by
 a row does not say otherwise, everything built for release. Each sample is a fresh server. The servers
 take turns; a ratio is the median of the ratios of each turn. CPU is the whole process, kernel
 included, by the scheduler's count in ns, from the first message counted until the last has arrived.
-Latencies are counted from when a message was due, not from when it was written. Every subscriber
-checks every message: its number must be the next one of its channel.
+The load is `fanfare bench`: latencies are counted from when a message was due, not from when it was
+written, and every subscriber checks every message: its number must be the next one of its channel.
 """
+
+# What the README shows stands between these.
+README_BEGIN = "<!-- speed: written by perf/run -->"
+README_END = "<!-- end of speed -->"
 
 
 def write(place, run, plans, peers, results):
@@ -38,6 +42,46 @@ def write(place, run, plans, peers, results):
     with open(path, "w") as report:
         report.write("\n".join(parts))
     return path
+
+
+def write_readme(path, run, peers, results):
+    """The README's table and plot, between its two marks; without them nothing happens."""
+    with open(path) as readme:
+        text = readme.read()
+    before, begin, rest = text.partition(README_BEGIN)
+    _, end, after = rest.partition(README_END)
+    if not begin or not end:
+        return
+    figures = Figures(results)
+    machine = run["machine"]
+    lines = [
+        "| server | one message at a time | 32 in flight | RSS of an idle connection |",
+        "|---|---|---|---|",
+    ]
+    for peer in peers:
+        if peer.absent:
+            lines.append(f"| {peer.title} | absent | absent | absent |")
+            continue
+        lone = cell(figures, "lone", peer.name, PER_DELIVERY)
+        burst = cell(figures, "burst", peer.name, PER_DELIVERY)
+        memory = cell(figures, "idle", peer.name, "rss_per_connection_kib", digits=1)
+        # The loops hold nothing of a connection but its descriptor.
+        memory = "–" if peer.name.startswith("floor") else f"{memory} KiB"
+        units = [f"{value} µs" if value != "–" else value for value in (lone, burst)]
+        lines.append(f"| {peer.title} | {' | '.join(units)} | {memory} |")
+    inside = "\n".join([
+        "CPU of the server for each delivery, kernel included; 2,000 subscribers, 128-byte messages, "
+        "one core:\n",
+        *lines,
+        "",
+        "![CPU a delivery, one message at a time](perf/results/lone-cpu.svg)",
+        "",
+        f"Medians of {run['repetitions']} interleaved runs by `{run['command']}` on "
+        f"{machine['cpu']}, Linux {machine['kernel']}, {machine['date'][:10]}. "
+        "[perf/REPORT.md](perf/REPORT.md) has everything else, the misses too.",
+    ])
+    with open(path, "w") as readme:
+        readme.write(f"{before}{begin}\n{inside}\n{end}{after}")
 
 
 def machine_text(run):
@@ -116,7 +160,8 @@ def curves(place, figures, plans):
     kinds = {
         "subscribers": ("CPU a delivery, one message at a time, by subscribers", "subscribers"),
         "channels": ("CPU a delivery, 32 in flight, by channels", "channels"),
-        "storm": ("CPU to take in one of many that join at once, messages flowing", "joining"),
+        "storm": ("CPU for each of many that leave and come back at once, messages flowing",
+                  "connections"),
     }
     titles = {"fanfare": "Fanfare", "floor": "bare send loop"}
     for curve, (title, x_name) in kinds.items():
@@ -143,8 +188,8 @@ def point(figures, plan, plans, name):
               for one in plans if one.curve == "subscribers"]
     prices = sorted(one for one in prices if one[1] is not None)
     price = prices[0][1] if prices else figures.median("lone", name, PER_DELIVERY)
-    cpu = figures.median(plan.key, name, "cpu_us")
-    deliveries = figures.median(plan.key, name, "deliveries")
+    cpu = figures.median(plan.key, name, "storm_cpu_us")
+    deliveries = figures.median(plan.key, name, "storm_deliveries")
     if None in (price, cpu, deliveries):
         return None
     joining = cpu - price * deliveries
@@ -177,5 +222,5 @@ def faults_text(results, plans):
     head = f"{deliveries:,} deliveries checked. "
     if not lines:
         return head + "None lost, none twice, none out of order.\n"
-    return head + "What was wrong (`closed`: the server ended the connection):\n\n" \
+    return head + "What was wrong (`disconnected`: the server ended the connection):\n\n" \
         + "\n".join(lines) + "\n"

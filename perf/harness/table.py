@@ -49,7 +49,7 @@ def rows(figures, plans, absent):
         Row(f"RSS of an idle connection, {title['idle']}", memory, 1.5, "KiB"),
         beside(figures, title["beside"]),
         Row(f"healthy subscribers' p99, a tenth stalled, to none; {title['stalled-none']}",
-            figures.ratio("stalled", "fanfare", "fanfare", "times_us", "each", "p99",
+            figures.ratio("stalled", "fanfare", "fanfare", "p99_us",
                           key_of_theirs="stalled-none"), 1.2),
     ]
     for key, ratio in lanes.items():
@@ -66,12 +66,12 @@ def each_of(figures, path, unit):
 
 def stream(figures, title):
     ratio = figures.ratio("stream", "fanfare", "floor-coalesce", PER_DELIVERY)
-    last = figures.median("stream", "fanfare", "times_us", "last", "p50")
-    drain = figures.median("stream", "fanfare", "drain_ms")
+    last = figures.median("stream", "fanfare", "last_p50_us")
+    behind = figures.median("stream", "fanfare", "behind_ms")
     note = ""
     if last is not None:
         # Whoever falls behind has everything left to send at the end.
-        keeps_up = "keeps up" if drain < 500 else "**falls behind**"
+        keeps_up = "keeps up" if behind < 500 else "**falls behind**"
         note = f"{keeps_up}: last subscriber after {last / 1e3:.0f} ms (median)"
     return Row(f"CPU a delivery, {title}, to the coalescing loop", ratio, 1.05, note=note)
 
@@ -88,12 +88,13 @@ def deflate(figures, title):
 
 
 def beside(figures, title):
-    small = figures.median("beside", "fanfare", "small_times_us", "each", "p99")
-    big = figures.median("beside", "fanfare", "times_us", "pass", "p50")
+    small = figures.median("beside", "fanfare", "small_p99_us")
+    big = figures.median("beside", "fanfare", "pass_p50_us")
     note = ""
     if small is not None:
         note = f"p99 {small / 1e3:.1f} ms, a pass {big / 1e3:.1f} ms (median)"
-    ratio = small / big if small is not None and big else None
+    ratio = figures.ratio("beside", "fanfare", "fanfare", "small_p99_us",
+                          figure_of_theirs="pass_p50_us")
     return Row(f"latency p99 of {title}, to the big channel's pass", ratio, 0.1, note=note)
 
 

@@ -90,8 +90,8 @@ pub struct HubLimits {
     pub pong_timeout_ms: u64,
     /// How long a started frame may take to arrive, in milliseconds, default 10,000.
     pub frame_timeout_ms: u64,
-    /// Writes of one lane before it yields, default 256: about a millisecond's worth at 3.3 µs a
-    /// write. Fewer cost an `epoll_wait` more often, more delay the small channels.
+    /// Writes of one lane before it yields, each 2 KiB of a write counted as one, default 256: about
+    /// a millisecond's worth. Fewer cost an `epoll_wait` more often, more delay the small channels.
     pub writes_per_turn: usize,
     /// Bytes joined into one write of a pass, default 256 KiB. Memory: this, per lane and wire
     /// format, while a pass runs.

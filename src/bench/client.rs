@@ -22,6 +22,8 @@ pub(crate) const CARRIED_BYTES_MAX: usize = HEAD_BYTES_MAX + LOOKED_AT_BYTES_MAX
 pub(crate) enum Piece<'b> {
     /// The beginning of a message; at most [`LOOKED_AT_BYTES_MAX`].
     Message(&'b [u8]),
+    /// The same of one that is compressed.
+    Deflated(&'b [u8]),
     Ping(&'b [u8]),
     /// With its code; 1005 if it had none (RFC 6455 section 7.1.5).
     Close(u16),
@@ -50,6 +52,8 @@ impl fmt::Display for FrameFault {
 /// Where one connection is in its stream of frames.
 #[derive(Debug, Default)]
 pub(crate) struct FrameReader {
+    /// Whether permessage-deflate was agreed on (RFC 7692 section 6).
+    may_deflate: bool,
     /// Bytes of the frame that was looked at and is not over.
     skip: u64,
     /// The beginning of a frame that has not arrived far enough to look at.
@@ -58,11 +62,16 @@ pub(crate) struct FrameReader {
 
 struct Head {
     opcode: u8,
+    is_deflated: bool,
     bytes: usize,
     payload: u64,
 }
 
 impl FrameReader {
+    pub(crate) fn new(may_deflate: bool) -> Self {
+        Self { may_deflate, ..Self::default() }
+    }
+
     /// Puts what was carried to the front of a buffer that is about to be read into; returns how
     /// much it was.
     pub(crate) fn restore(&mut self, buffer: &mut [u8]) -> usize {
@@ -87,10 +96,11 @@ impl FrameReader {
             let skipped = self.skip.min(bytes.len() as u64);
             self.skip -= skipped;
             bytes = &bytes[skipped as usize..];
-            let Some(head) = head(bytes)? else { break };
+            let Some(head) = head(bytes, self.may_deflate)? else { break };
             let looked_at = head.payload.min(LOOKED_AT_BYTES_MAX as u64) as usize;
             let Some(payload) = bytes.get(head.bytes..head.bytes + looked_at) else { break };
             match head.opcode {
+                1 | 2 if head.is_deflated => on(Piece::Deflated(payload)),
                 1 | 2 => on(Piece::Message(payload)),
                 8 => {
                     on(Piece::Close(payload.first_chunk().map_or(1005, |c| u16::from_be_bytes(*c))))
@@ -110,12 +120,14 @@ impl FrameReader {
 }
 
 /// The header of a frame (RFC 6455 section 5.2), once it is there.
-fn head(bytes: &[u8]) -> Result<Option<Head>, FrameFault> {
+fn head(bytes: &[u8], may_deflate: bool) -> Result<Option<Head>, FrameFault> {
     let &[first, second, ..] = bytes else { return Ok(None) };
     let opcode = first & 0x0f;
     let is_final = first & 0x80 != 0;
     let short = second & 0x7f;
-    if first & 0x70 != 0 {
+    let is_deflated = first & 0x40 != 0;
+    let is_allowed = may_deflate && matches!(opcode, 1 | 2);
+    if first & 0x30 != 0 || is_deflated && !is_allowed {
         return Err(FrameFault::Reserved);
     }
     if second & 0x80 != 0 {
@@ -138,7 +150,7 @@ fn head(bytes: &[u8]) -> Result<Option<Head>, FrameFault> {
         },
         short => (2, u64::from(short)),
     };
-    Ok(Some(Head { opcode, bytes, payload }))
+    Ok(Some(Head { opcode, is_deflated, bytes, payload }))
 }
 
 /// A frame from a client, whole and masked.

@@ -10,10 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::inflate;
 use super::target::Target;
 
 /// RFC 6455 section 1.3.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The example of RFC 6455 section 1.3.
+const NONCE: &[u8; 16] = b"the sample nonce";
 
 /// The longest head of an answer.
 pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -22,7 +26,17 @@ pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
 /// little, so that the server notices in seconds and not in minutes.
 const STALLED_RECEIVE_BUFFER_BYTES: usize = 4_096;
 
-/// The handshakes of a run, all with one key: nobody between is to be fooled here.
+/// What a server answered to a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The length of its head.
+    pub(crate) bytes: usize,
+    /// Whether it agreed to permessage-deflate.
+    pub(crate) deflates: bool,
+}
+
+/// The handshakes of a run, all with one key: nobody between is to be fooled here. And it is the same
+/// in every run, so that a server without SHA-1 can be measured, to see what the least is.
 #[derive(Debug)]
 pub(crate) struct Handshake {
     key: String,
@@ -30,8 +44,8 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    pub(crate) fn new(random: [u8; 16]) -> Self {
-        let key = STANDARD.encode(random);
+    pub(crate) fn new() -> Self {
+        let key = STANDARD.encode(NONCE);
         let accept =
             STANDARD.encode(Sha1::new().chain_update(&key).chain_update(ACCEPT_GUID).finalize());
         Self { key, accept }
@@ -50,11 +64,11 @@ impl Handshake {
         request.into_bytes()
     }
 
-    /// The length of the answer's head, once it is there.
+    /// What the answer says, once its head is there.
     ///
     /// # Errors
     /// Why this is not an open WebSocket.
-    pub(crate) fn answer(&self, bytes: &[u8]) -> Result<Option<usize>, String> {
+    pub(crate) fn answer(&self, bytes: &[u8]) -> Result<Option<Answer>, String> {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             let is_long = bytes.len() >= HEAD_BYTES_MAX;
             return if is_long { Err("the answer has no end".to_owned()) } else { Ok(None) };
@@ -66,13 +80,17 @@ impl Handshake {
             let status: String = status.chars().filter(char::is_ascii_digit).take(3).collect();
             return Err(format!("the server answered {status}, not 101"));
         }
-        let mut accepts = lines.filter_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("sec-websocket-accept").then(|| value.trim().to_owned())
-        });
-        match accepts.next() {
-            Some(accept) if accept == self.accept => Ok(Some(end + 4)),
-            _ => Err("the answer has the wrong Sec-WebSocket-Accept".to_owned()),
+        let (mut is_accepted, mut deflates) = (false, false);
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            match name.to_ascii_lowercase().as_str() {
+                "sec-websocket-accept" => is_accepted = value.trim() == self.accept,
+                "sec-websocket-extensions" => deflates = inflate::is_agreed_on(value)?,
+                _ => {}
+            }
+        }
+        match is_accepted {
+            true => Ok(Some(Answer { bytes: end + 4, deflates })),
+            false => Err("the answer has the wrong Sec-WebSocket-Accept".to_owned()),
         }
     }
 }
@@ -133,8 +151,8 @@ pub(crate) fn open(
             return Err("the server closed the connection in the handshake".to_owned());
         }
         bytes.extend_from_slice(&piece[..read]);
-        if let Some(end) = handshake.answer(&bytes)? {
-            return Ok((stream, bytes.split_off(end)));
+        if let Some(answer) = handshake.answer(&bytes)? {
+            return Ok((stream, bytes.split_off(answer.bytes)));
         }
     }
 }
@@ -155,14 +173,9 @@ pub(crate) fn error_text(error: &io::Error) -> String {
 mod tests {
     use super::*;
 
-    /// The example of RFC 6455 section 1.3.
-    fn handshake() -> Handshake {
-        Handshake::new(*b"the sample nonce")
-    }
-
     #[test]
     fn the_key_of_the_standard() {
-        let handshake = handshake();
+        let handshake = Handshake::new();
         assert_eq!(handshake.key, "dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(handshake.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         let request = handshake.request("h:1", "/ws", &[("A".to_owned(), "b".to_owned())]);
@@ -175,11 +188,12 @@ mod tests {
     fn an_answer_is_judged_when_it_is_there() {
         let good =
             b"HTTP/1.1 101 X\r\nsec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nrest";
-        let handshake = handshake();
+        let handshake = Handshake::new();
         for cut in 0..good.len() - 4 {
             assert_eq!(handshake.answer(&good[..cut]), Ok(None));
         }
-        assert_eq!(handshake.answer(good), Ok(Some(good.len() - 4)));
+        let bytes = good.len() - 4;
+        assert_eq!(handshake.answer(good), Ok(Some(Answer { bytes, deflates: false })));
         let text = handshake.answer(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap_err();
         assert!(text.contains("403"), "{text}");
         assert!(handshake.answer(b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: x\r\n\r\n").is_err());

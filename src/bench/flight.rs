@@ -1,4 +1,4 @@
-//! Messages of one channel that have not reached everybody, and when each was meant to be sent.
+//! Messages of one channel that have not reached everybody, and when each reached the first.
 
 use std::collections::VecDeque;
 
@@ -14,18 +14,19 @@ pub(crate) struct Flights {
 
 #[derive(Debug)]
 struct Flight {
-    intended_ns: u64,
+    /// When the first subscriber had it.
+    first_ns: Option<u64>,
     remaining: u32,
 }
 
 impl Flights {
     /// Follows the next message on its way to so many; returns whether an old one was given up.
-    pub(crate) fn start(&mut self, number: u32, intended_ns: u64, subscribers: u32) -> bool {
+    pub(crate) fn start(&mut self, number: u32, subscribers: u32) -> bool {
         if self.flights.is_empty() {
             self.first = number;
         }
         debug_assert_eq!(self.first + self.flights.len() as u32, number);
-        self.flights.push_back(Flight { intended_ns, remaining: subscribers });
+        self.flights.push_back(Flight { first_ns: None, remaining: subscribers });
         let is_full = self.flights.len() > FLIGHTS_MAX;
         if is_full {
             self.flights.pop_front();
@@ -34,14 +35,17 @@ impl Flights {
         is_full
     }
 
-    /// One more has it. If that was the last, since when it was on its way.
-    pub(crate) fn arrived(&mut self, number: u32) -> Option<u64> {
+    /// One more has it. If that was the last, how long after the first.
+    pub(crate) fn arrived(&mut self, number: u32, now_ns: u64) -> Option<u64> {
         let at = number.checked_sub(self.first)? as usize;
         let flight = self.flights.get_mut(at)?;
         flight.remaining = flight.remaining.checked_sub(1)?;
-        let landed = (flight.remaining == 0).then_some(flight.intended_ns)?;
+        let first_ns = *flight.first_ns.get_or_insert(now_ns);
+        if flight.remaining > 0 {
+            return None;
+        }
         self.forget_landed();
-        Some(landed)
+        Some(now_ns.saturating_sub(first_ns))
     }
 
     /// Nobody is going to have it; returns whether it was followed.
@@ -74,25 +78,25 @@ mod tests {
     #[test]
     fn the_last_subscriber_is_the_one_that_counts() {
         let mut flights = Flights::default();
-        flights.start(10, 100, 2);
-        flights.start(11, 200, 2);
-        assert_eq!(flights.arrived(10), None);
-        assert_eq!(flights.arrived(11), None);
-        assert_eq!(flights.arrived(11), Some(200), "before the older one");
-        assert_eq!(flights.arrived(11), None, "once more than there are subscribers");
-        assert_eq!(flights.arrived(10), Some(100));
+        flights.start(10, 2);
+        flights.start(11, 2);
+        assert_eq!(flights.arrived(10, 100), None);
+        assert_eq!(flights.arrived(11, 200), None);
+        assert_eq!(flights.arrived(11, 230), Some(30), "before the older one");
+        assert_eq!(flights.arrived(11, 240), None, "once more than there are subscribers");
+        assert_eq!(flights.arrived(10, 300), Some(200));
         assert!(flights.flights.is_empty());
-        assert_eq!(flights.arrived(10), None);
-        flights.start(12, 300, 1);
-        assert_eq!(flights.arrived(12), Some(300));
+        assert_eq!(flights.arrived(10, 400), None);
+        flights.start(12, 1);
+        assert_eq!(flights.arrived(12, 500), Some(0));
     }
 
     #[test]
     fn what_nobody_has_is_given_up() {
         let mut flights = Flights::default();
-        let given_up = (0..FLIGHTS_MAX as u32 + 3).filter(|n| flights.start(*n, 0, 1)).count();
+        let given_up = (0..FLIGHTS_MAX as u32 + 3).filter(|n| flights.start(*n, 1)).count();
         assert_eq!(given_up, 3);
-        assert_eq!(flights.arrived(2), None);
-        assert_eq!(flights.arrived(3), Some(0));
+        assert_eq!(flights.arrived(2, 0), None);
+        assert_eq!(flights.arrived(3, 0), Some(0));
     }
 }

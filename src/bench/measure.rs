@@ -8,22 +8,32 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::BenchError;
 
+/// How far the two counts of a process may be apart because one of them is coarse.
+const TICKS_APART: Duration = Duration::from_millis(40);
+
 /// CPU that was used, since a process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cpu {
+    /// In clock ticks of, mostly, 10 ms.
     pub(crate) user: Duration,
     pub(crate) system: Duration,
+    /// Both, of threads that are there, as the scheduler counts it: in nanoseconds.
+    scheduled: Duration,
 }
 
 impl Cpu {
+    /// The finer count, unless it is short by more than a few ticks: then threads have ended, and
+    /// took theirs with them.
     pub(crate) fn total(self) -> Duration {
-        self.user + self.system
+        let ticked = self.user + self.system;
+        if self.scheduled + TICKS_APART >= ticked { self.scheduled } else { ticked }
     }
 
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             user: self.user.saturating_sub(before.user),
             system: self.system.saturating_sub(before.system),
+            scheduled: self.scheduled.saturating_sub(before.scheduled),
         }
     }
 }
@@ -51,8 +61,11 @@ impl Processes {
 
     /// Summed over all; one that has ended counts as nothing.
     pub(crate) fn cpu(&self) -> Cpu {
-        let add =
-            |sum: Cpu, one: Cpu| Cpu { user: sum.user + one.user, system: sum.system + one.system };
+        let add = |sum: Cpu, one: Cpu| Cpu {
+            user: sum.user + one.user,
+            system: sum.system + one.system,
+            scheduled: sum.scheduled + one.scheduled,
+        };
         self.pids.iter().filter_map(|pid| self.cpu_of(*pid)).fold(Cpu::default(), add)
     }
 
@@ -63,16 +76,14 @@ impl Processes {
     /// How long their threads were ready to run and had no core, since they began; of threads that
     /// are there.
     pub(crate) fn waiting(&self) -> Duration {
-        let tasks = |pid: &u32| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
-        let files = self.pids.iter().flat_map(tasks).flatten();
-        files.filter_map(|task| waiting_in(&task.path().join("schedstat"))).sum()
+        self.pids.iter().map(|pid| scheduled_of(*pid).1).sum()
     }
 
     fn cpu_of(&self, pid: u32) -> Option<Cpu> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (user, system) = ticks(&text)?;
         let time = |ticks| Duration::from_secs_f64(ticks as f64 / self.ticks_per_s as f64);
-        Some(Cpu { user: time(user), system: time(system) })
+        Some(Cpu { user: time(user), system: time(system), scheduled: scheduled_of(pid).0 })
     }
 }
 
@@ -90,21 +101,29 @@ fn resident_bytes(pid: u32) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1_024)
 }
 
-/// CPU of this process, all threads.
+/// CPU of this thread, which is all that a run has beside one that sleeps.
 pub(crate) fn own_cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 /// How long this thread was ready to run and had no core.
 pub(crate) fn own_waiting() -> Duration {
-    waiting_in(Path::new("/proc/thread-self/schedstat")).unwrap_or_default()
+    schedstat(Path::new("/proc/thread-self/schedstat")).unwrap_or_default().1
 }
 
-/// The second number of a schedstat (sched-stats.rst of Linux), in nanoseconds.
-fn waiting_in(path: &Path) -> Option<Duration> {
+/// How long the threads of a process ran, and how long they were ready to and had no core.
+fn scheduled_of(pid: u32) -> (Duration, Duration) {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let times = tasks.filter_map(|task| schedstat(&task.path().join("schedstat")));
+    times.fold(Default::default(), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// The first two numbers of a schedstat (sched-stats.rst of Linux), in nanoseconds.
+fn schedstat(path: &Path) -> Option<(Duration, Duration)> {
     let text = fs::read_to_string(path).ok()?;
-    text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+    let mut numbers = text.split_whitespace().map_while(|number| number.parse().ok());
+    Some((Duration::from_nanos(numbers.next()?), Duration::from_nanos(numbers.next()?)))
 }
 
 /// What the machine is, for a report; empty where it does not say.

@@ -12,26 +12,28 @@
 //!
 //! # How
 //!
-//! One thread reads, writes and waits: nothing is handed from thread to thread, and the time at which a
+//! One thread reads, writes and waits (two in `beside`, each with its own subscribers): nothing is handed from thread to thread, and the time at which a
 //! message is looked at is the time at which it was read. It sends what is due between two reads. When
 //! it cannot keep up, the report says that the figures are the generator's.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `options`, `target`, `sources` | what to do, where to, from where |
-//! | `stamp`, `client` | what a message carries, and the frames it comes in |
+//! | `stamp`, `client`, `inflate` | what a message carries, and the frames it comes in |
 //! | `account`, `flight`, `tally`, `stats` | what was lost, what has not reached everybody, the counts, the times |
 //! | `pacer`, `publisher` | when to send, and over what |
 //! | `connect`, `pool` | handshakes; all subscribers |
 //! | `rig` | the loop around them |
-//! | `scenario` | what happens in which order |
+//! | `scenario`, `companion` | what happens in which order; what happens beside it |
 //! | `measure`, `interrupt` | /proc and our own CPU; signals |
 //! | [`report`] | what was found, as JSON, a table or a page |
 
 mod account;
 mod client;
+mod companion;
 mod connect;
 mod flight;
+mod inflate;
 mod interrupt;
 mod measure;
 pub mod options;

@@ -22,10 +22,18 @@ pub enum Scenario {
         /// Messages a second, over all channels.
         rate_per_s: f64,
     },
-    /// So many messages on their way at any time: a closed loop.
+    /// So many messages on their way, over all channels: a closed loop.
     Burst {
         /// How many.
         window: usize,
+    },
+    /// Like burst, and at the same time a small channel with messages at fixed times, in a thread of
+    /// its own.
+    Beside {
+        /// Messages on their way in the big channel.
+        window: usize,
+        /// The small channel.
+        small: Small,
     },
     /// Like fanout, over many channels.
     Channels {
@@ -48,12 +56,22 @@ pub enum Scenario {
     Idle,
 }
 
+/// A small channel beside a big one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Small {
+    /// Its subscribers.
+    pub subscribers: usize,
+    /// Its messages a second.
+    pub rate_per_s: f64,
+}
+
 impl Scenario {
     /// As it is called on the command line and in reports.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Fanout { .. } => "fanout",
             Self::Burst { .. } => "burst",
+            Self::Beside { .. } => "beside",
             Self::Channels { .. } => "channels",
             Self::Stalled { .. } => "stalled",
             Self::Storm { .. } => "storm",
@@ -68,8 +86,21 @@ impl Scenario {
             | Self::Channels { rate_per_s }
             | Self::Stalled { rate_per_s, .. }
             | Self::Storm { rate_per_s } => Some(*rate_per_s),
-            Self::Burst { .. } | Self::Idle => None,
+            Self::Burst { .. } | Self::Beside { .. } | Self::Idle => None,
         }
+    }
+
+    /// Messages on their way at most, if that decides when the next are sent.
+    pub fn window(&self) -> Option<usize> {
+        match self {
+            Self::Burst { window } | Self::Beside { window, .. } => Some(*window),
+            _ => None,
+        }
+    }
+
+    /// The small channel beside.
+    pub fn beside(&self) -> Option<Small> {
+        if let Self::Beside { small, .. } = self { Some(*small) } else { None }
     }
 
     /// Subscribers that stop reading, in percent.
@@ -113,6 +144,8 @@ pub struct Options {
     pub channels_per_session: usize,
     /// What the names of channels begin with; a number follows.
     pub channel_prefix: String,
+    /// Whether subscribers offer permessage-deflate.
+    pub deflate: bool,
     /// Headers of every handshake. They are in no report.
     pub headers: Vec<(String, String)>,
     /// Sent over each subscriber's WebSocket, for each of its channels, if there is one.
@@ -165,6 +198,7 @@ impl Options {
             channels: 1,
             channels_per_session: 1,
             channel_prefix: "bench-".to_owned(),
+            deflate: false,
             headers: Vec::new(),
             subscribe_message: None,
             publish_by: PublishBy::WebSocket,
@@ -232,7 +266,12 @@ impl Options {
 
     fn check_traffic(&self) -> Result<(), BenchError> {
         let wrong = |text: String| Err(BenchError::Options(text));
-        if let Some(rate) = self.scenario.rate_per_s() {
+        let beside = self.scenario.beside();
+        if beside.is_some_and(|small| !(1..=100_000).contains(&small.subscribers)) {
+            return wrong("--small-subscribers is from 1 to 100000".to_owned());
+        }
+        let rate = self.scenario.rate_per_s().or(beside.map(|small| small.rate_per_s));
+        if let Some(rate) = rate {
             if !(rate > 0.0 && rate <= 1e6) {
                 return wrong("--rate is more than 0 and at most 1000000 a second".to_owned());
             }
@@ -244,10 +283,10 @@ impl Options {
         if self.connect_rate_per_s.is_some_and(|rate| !(rate > 0.0 && rate <= 1e6)) {
             return wrong("--connect-rate is more than 0 and at most 1000000 a second".to_owned());
         }
+        if self.scenario.window().is_some_and(|window| !(1..=65_536).contains(&window)) {
+            return wrong("--window is from 1 to 65536".to_owned());
+        }
         match self.scenario {
-            Scenario::Burst { window } if !(1..=65_536).contains(&window) => {
-                wrong("--window is from 1 to 65536".to_owned())
-            }
             Scenario::Stalled { percent, .. } if !(0.0..100.0).contains(&percent) => {
                 wrong("--stalled-percent is from 0 to less than 100".to_owned())
             }
@@ -268,14 +307,15 @@ impl Options {
         let subscribes = |text: &str| text.contains("{channel}");
         let is_chosen =
             subscribes(&self.url) || self.subscribe_message.as_deref().is_some_and(subscribes);
-        if self.channels > 1 && !is_chosen {
+        let has_several = self.channels > 1 || self.scenario.beside().is_some();
+        if has_several && !is_chosen {
             return wrong(
                 "there are several channels and neither --url nor --subscribe-message has {channel}",
             );
         }
         let is_published_to = subscribes(&self.publish_body)
             || subscribes(self.publish_url.as_deref().unwrap_or(&self.url));
-        if self.channels > 1 && !is_published_to && self.scenario != Scenario::Idle {
+        if has_several && !is_published_to && self.scenario != Scenario::Idle {
             return wrong(
                 "there are several channels and neither --publish-url nor --publish-body has {channel}",
             );

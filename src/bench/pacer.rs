@@ -1,5 +1,8 @@
 //! When the next message is due.
 
+/// By the clock, before arrivals are looked at again.
+const SENDS_PER_TURN: u64 = 256;
+
 /// Who decides when messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pacer {
@@ -48,6 +51,23 @@ impl Pacer {
             Self::Window { until_ns, .. } if now_ns >= until_ns => Due::Over,
             Self::Window { size, .. } if in_flight < size => Due::Now(now_ns),
             Self::Window { .. } => Due::Waiting,
+        }
+    }
+
+    /// Whether sending may begin: a window is filled again when half of it is there, so that its
+    /// messages go out together and not one for each that arrives.
+    pub(crate) fn may_begin(&self, in_flight: u64) -> bool {
+        match *self {
+            Self::Window { size, .. } => in_flight <= size / 2,
+            Self::Off | Self::Clock { .. } => true,
+        }
+    }
+
+    /// How many may be sent before arrivals are looked at again.
+    pub(crate) fn at_once(&self) -> u64 {
+        match *self {
+            Self::Window { size, .. } => size,
+            Self::Off | Self::Clock { .. } => SENDS_PER_TURN,
         }
     }
 
@@ -101,5 +121,7 @@ mod tests {
         assert_eq!(pacer.due(7, 1), Due::Now(7));
         assert_eq!(pacer.due(7, 2), Due::Waiting);
         assert_eq!(pacer.due(100, 0), Due::Over);
+        assert_eq!([0, 1, 2].map(|in_flight| pacer.may_begin(in_flight)), [true, true, false]);
+        assert!(!Pacer::Window { size: 1, until_ns: 100 }.may_begin(1));
     }
 }

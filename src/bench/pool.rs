@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mio::{Interest, Registry, Token};
 
 use super::connect::{self, Handshake};
+use super::inflate;
 use super::options::{Options, Scenario};
 use super::stats::Times;
 use super::tally::{Account, Tally};
@@ -48,6 +49,8 @@ pub(crate) struct PoolCounts {
     /// Attempts over the whole run: also the number of the next source.
     pub(crate) attempted: u64,
     pub(crate) open: usize,
+    /// Handshakes that agreed on permessage-deflate.
+    pub(crate) deflating: usize,
     pub(crate) failed: u64,
     /// Open ones whose connection ended.
     pub(crate) ended: u64,
@@ -168,15 +171,18 @@ impl Pool {
                     .iter()
                     .map(|c| options.channel_name(usize::from(*c)))
                     .collect();
-                self.handshake.request(
-                    &self.target.host,
-                    &self.target.path(&names),
-                    &options.headers,
-                )
+                let mut headers = options.headers.clone();
+                let (name, value) = inflate::OFFER;
+                headers.extend(options.deflate.then(|| (name.to_owned(), value.to_owned())));
+                self.handshake.request(&self.target.host, &self.target.path(&names), &headers)
             };
             match opening.advance(&self.handshake, request) {
                 Ok(None) => return false,
-                Ok(Some(early)) => self.opened(at, &early, options, tally, now),
+                Ok(Some((answer, early))) => {
+                    self.counts.deflating += usize::from(answer.deflates);
+                    let began = self.sessions[at].open(answer.deflates);
+                    self.opened(at, began, &early, options, tally, now);
+                }
                 Err(text) => {
                     self.fail(at, text, now.0);
                     return false;
@@ -197,13 +203,13 @@ impl Pool {
     fn opened(
         &mut self,
         at: usize,
+        began: Instant,
         early: &[u8],
         options: &Options,
         tally: &mut Tally,
         now: (Instant, u64),
     ) {
         let session = &mut self.sessions[at];
-        let began = session.open();
         self.opening -= 1;
         self.counts.open += 1;
         let took = now.0.saturating_duration_since(self.since.unwrap_or(began));
@@ -291,7 +297,7 @@ mod tests {
             let scenario = Scenario::Stalled { rate_per_s: 1.0, percent };
             let options =
                 Options { subscribers: 100, ..Options::new(scenario, "ws://127.0.0.1:1/") };
-            let pool = Pool::new(&options, Handshake::new([0; 16])).unwrap();
+            let pool = Pool::new(&options, Handshake::new()).unwrap();
             let stalled = pool.sessions.iter().filter(|session| session.is_to_stall).count();
             assert_eq!(stalled, expected);
         }

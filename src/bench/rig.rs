@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::client::CARRIED_BYTES_MAX;
+use super::companion::{Companion, Gate};
 use super::connect::Handshake;
 use super::interrupt::Interrupt;
 use super::measure::{Processes, own_cpu};
@@ -29,8 +30,6 @@ const STOP: Token = Token(usize::MAX);
 const WAIT_MAX: Duration = Duration::from_millis(50);
 /// A wait that ends by the clock ends about so much late (Linux: timer slack), so the last part is spun.
 const SPIN: Duration = Duration::from_micros(60);
-/// Messages sent before arrivals are looked at again.
-const SENDS_PER_TURN: usize = 256;
 /// Descriptors that are neither subscribers' nor publishers'.
 const DESCRIPTORS_BESIDE: u64 = 64;
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -50,6 +49,10 @@ pub(crate) struct Rig<'p> {
     pub(crate) server: Option<Processes>,
     pub(crate) is_interrupted: bool,
     pub(crate) course: Option<Course>,
+    /// What runs at the same time in a thread of its own.
+    pub(crate) companion: Option<Companion>,
+    /// Held until the other one of two lets it begin.
+    pub(crate) gate: Option<Gate>,
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
@@ -79,7 +82,7 @@ impl<'p> Rig<'p> {
         let waker = Waker::new(poll.registry(), STOP).map_err(BenchError::io("make a waker"))?;
         let interrupt = Interrupt::listen(Arc::new(waker))?;
         Ok(Self {
-            pool: Pool::new(options, Handshake::new(rand::random()))?,
+            pool: Pool::new(options, Handshake::new())?,
             tally: Tally::new(options, rand::random()),
             pacer: Pacer::Off,
             sent: 0,
@@ -89,6 +92,8 @@ impl<'p> Rig<'p> {
             server: Processes::new(&options.pids)?,
             is_interrupted: false,
             course: None,
+            companion: None,
+            gate: None,
             options: options.clone(),
             poll,
             events: Events::with_capacity(EVENTS_MAX),
@@ -102,7 +107,7 @@ impl<'p> Rig<'p> {
     }
 
     pub(crate) fn open_publishers(&mut self) -> Result<(), BenchError> {
-        let handshake = Handshake::new(rand::random());
+        let handshake = Handshake::new();
         let first = self.options.subscribers;
         let publishers = Publishers::open(&self.options, handshake, self.poll.registry(), first)?;
         self.publishers = Some(publishers);
@@ -195,34 +200,53 @@ impl<'p> Rig<'p> {
 
     /// Sends what is due, as far as the server takes it.
     fn send_due(&mut self) {
-        for _ in 0..SENDS_PER_TURN {
-            if self.pacer == Pacer::Off || self.publisher_fault.is_some() {
-                return;
+        if self.pacer == Pacer::Off || !self.may_begin() {
+            return;
+        }
+        for _ in 0..self.pacer.at_once() {
+            if self.publisher_fault.is_some() {
+                break;
             }
             let now_ns = self.tally.now_ns();
             let Due::Now(intended_ns) = self.pacer.due(now_ns, self.tally.counts.in_flight) else {
-                return;
+                break;
             };
-            let channel = (self.sent % self.options.channels as u64) as usize;
-            let Some(publishers) = &mut self.publishers else { return };
-            if !publishers.has_room(channel) {
-                return;
+            if !self.has_room() {
+                break;
             }
+            let channel = self.next_channel();
+            let Some(publishers) = &mut self.publishers else { break };
             let number = self.tally.channels[channel].next;
             let message = self.tally.depart(channel, intended_ns, self.options.message_bytes);
             publishers.publish(channel, number, &message);
-            let flushed = publishers.flush(channel);
             self.lateness.record(now_ns - intended_ns);
             self.pacer.sent();
             self.sent += 1;
-            self.note_publisher(flushed);
         }
+        let flushed = self.publishers.as_mut().map_or(Ok(()), Publishers::flush);
+        self.note_publisher(flushed);
+    }
+
+    fn may_begin(&self) -> bool {
+        self.pacer.may_begin(self.tally.counts.in_flight)
+    }
+
+    fn next_channel(&self) -> usize {
+        (self.sent % self.options.channels as u64) as usize
+    }
+
+    /// Whether the next message can be handed over.
+    fn has_room(&self) -> bool {
+        let room = |publishers: &Publishers| publishers.has_room(self.next_channel());
+        self.publishers.as_ref().is_some_and(room)
     }
 
     fn next_send(&self) -> Option<Instant> {
+        let at = |ns| Some(self.tally.epoch + Duration::from_nanos(ns));
         match self.pacer.due(self.tally.now_ns(), self.tally.counts.in_flight) {
-            Due::At(ns) => Some(self.tally.epoch + Duration::from_nanos(ns)),
-            // Was not sent: the connection has no room, and says when it has.
+            Due::At(ns) => at(ns),
+            // Became due since it was last looked; without room the connection says when it has some.
+            Due::Now(ns) if self.may_begin() && self.has_room() => at(ns),
             Due::Now(_) | Due::Waiting | Due::Over => None,
         }
     }
@@ -312,7 +336,8 @@ fn check_descriptors(options: &Options) -> Result<(), BenchError> {
         Err(_) => limit.current,
     };
     let publishers = options.channels as u64;
-    let needed = options.subscribers as u64 + publishers + DESCRIPTORS_BESIDE;
+    let beside = options.scenario.beside().map_or(0, |beside| beside.subscribers as u64 + 1);
+    let needed = options.subscribers as u64 + publishers + beside + DESCRIPTORS_BESIDE;
     match current {
         Some(most) if most < needed => Err(BenchError::Options(format!(
             "{} subscribers need {needed} open files and {most} are allowed; raise the limit \

@@ -3,22 +3,26 @@
 use std::time::Instant;
 
 use super::account::{Ledger, Seen};
+use super::client::Piece;
 use super::flight::Flights;
+use super::inflate::Inflater;
 use super::options::Options;
 use super::stamp::{Stamp, Stamper};
 use super::stats::Times;
 
 /// The numbers of a run. One message costs a look at its stamp, a comparison with the expected
 /// number and a step of two histograms.
-#[derive(Debug)]
 pub(crate) struct Tally {
     /// What all times of the run count from.
     pub(crate) epoch: Instant,
     pub(crate) stamper: Stamper,
+    inflater: Inflater,
     pub(crate) channels: Vec<Channel>,
     pub(crate) counts: Counts,
     pub(crate) latency: Times,
     pub(crate) last_subscriber: Times,
+    /// From the first subscriber to the last.
+    pub(crate) pass: Times,
     /// Of the piece of the course that is being recorded.
     pub(crate) recent: Times,
     pub(crate) recent_received: u64,
@@ -75,10 +79,12 @@ impl Tally {
         Self {
             epoch: Instant::now(),
             stamper: Stamper::new(run),
+            inflater: Inflater::new(),
             channels,
             counts: Counts::default(),
             latency: Times::new(),
             last_subscriber: Times::new(),
+            pass: Times::new(),
             recent: Times::new(),
             recent_received: 0,
             arrivals: 0,
@@ -108,19 +114,27 @@ impl Tally {
         let number = channel.next;
         channel.next += 1;
         if channel.members > 0 {
-            let given_up = channel.flights.start(number, intended_ns, channel.members);
+            let given_up = channel.flights.start(number, channel.members);
             self.counts.in_flight += u64::from(!given_up);
         }
         let stamp = Stamp { channel: at as u16, number, intended_ns };
         self.stamper.message(stamp, bytes)
     }
 
-    /// A message that a subscriber got.
-    pub(crate) fn arrive(&mut self, account: &mut Account, payload: &[u8], now_ns: u64) {
-        let Some(stamp) = self.stamper.find(payload) else {
-            self.counts.unstamped += 1;
-            return;
+    /// What a subscriber got, if it is a message.
+    pub(crate) fn arrive(&mut self, account: &mut Account, piece: Piece<'_>, now_ns: u64) {
+        let stamp = match piece {
+            Piece::Message(payload) => self.stamper.find(payload),
+            Piece::Deflated(payload) => self.stamper.find(self.inflater.inflate(payload)),
+            Piece::Ping(_) | Piece::Close(_) => return,
         };
+        match stamp {
+            Some(stamp) => self.count(account, stamp, now_ns),
+            None => self.counts.unstamped += 1,
+        }
+    }
+
+    fn count(&mut self, account: &mut Account, stamp: Stamp, now_ns: u64) {
         self.arrivals += 1;
         self.last_arrival_ns = now_ns;
         let Some(channel) = self.channels.get_mut(usize::from(stamp.channel)) else { return };
@@ -144,7 +158,7 @@ impl Tally {
             }
             Some(Seen::InOrder) => {}
         }
-        let landed = channel.flights.arrived(stamp.number);
+        let landed = channel.flights.arrived(stamp.number, now_ns);
         if landed.is_some() {
             self.counts.in_flight = self.counts.in_flight.saturating_sub(1);
         }
@@ -156,9 +170,10 @@ impl Tally {
         self.recent_received += 1;
         self.latency.record(took_ns);
         self.recent.record(took_ns);
-        if landed.is_some() {
+        if let Some(pass_ns) = landed {
             self.counts.completed += 1;
             self.last_subscriber.record(took_ns);
+            self.pass.record(pass_ns);
         }
     }
 
@@ -223,6 +238,10 @@ mod tests {
         Account { ledgers, is_affected: false }
     }
 
+    fn arrive(tally: &mut Tally, account: &mut Account, payload: &[u8], now_ns: u64) {
+        tally.arrive(account, Piece::Message(payload), now_ns);
+    }
+
     /// The server stands still for a second, and the generator with it: a loop that measures from
     /// when it got to sending would see one slow message; here all that were due show it.
     #[test]
@@ -236,7 +255,7 @@ mod tests {
             let intended_ns = number * 10 * MS;
             let sent_ns = intended_ns.max(1_000 * MS);
             let message = tally.depart(0, intended_ns, 64);
-            tally.arrive(&mut one, &message, sent_ns + MS);
+            arrive(&mut tally, &mut one, &message, sent_ns + MS);
         }
         let summary = tally.latency.summary();
         assert_eq!(summary.count, 200);
@@ -251,16 +270,16 @@ mod tests {
         tally.channels[0].members = 2;
         let warm = tally.depart(0, 0, 64);
         let mut nobody = Account::default();
-        tally.arrive(&mut nobody, &warm, 5);
+        arrive(&mut tally, &mut nobody, &warm, 5);
         assert_eq!(tally.counts.in_flight, 1);
         tally.begin();
         let (mut one, mut two) = (account(&tally, &[0]), account(&tally, &[0]));
-        tally.arrive(&mut one, &warm, 6);
+        arrive(&mut tally, &mut one, &warm, 6);
         assert_eq!((tally.counts.received, tally.counts.in_flight), (0, 0));
         let message = tally.depart(0, 7, 64);
-        tally.arrive(&mut one, &message, 8);
-        tally.arrive(&mut one, &message, 9);
-        tally.arrive(&mut two, b"welcome", 9);
+        arrive(&mut tally, &mut one, &message, 8);
+        arrive(&mut tally, &mut one, &message, 9);
+        arrive(&mut tally, &mut two, b"welcome", 9);
         let counts = tally.counts;
         assert_eq!((counts.received, counts.doubled, counts.unstamped), (1, 1, 1));
         assert_eq!((tally.lost(&one), tally.lost(&two)), (0, 1));
@@ -274,8 +293,8 @@ mod tests {
         tally.begin();
         let mut one = account(&tally, &[0]);
         let messages = [0; 3].map(|at| tally.depart(at, 0, 64));
-        tally.arrive(&mut one, &messages[0], 1);
-        tally.arrive(&mut one, &messages[2], 1);
+        arrive(&mut tally, &mut one, &messages[0], 1);
+        arrive(&mut tally, &mut one, &messages[2], 1);
         assert_eq!((tally.lost(&one), tally.counts.in_flight), (1, 1));
         tally.refused(0, 1);
         assert_eq!((tally.lost(&one), tally.counts.in_flight), (0, 0));
@@ -290,7 +309,7 @@ mod tests {
         let mut one = account(&tally, &[0, 2]);
         let messages = [0, 2, 2, 1].map(|channel| tally.depart(channel, 0, 64));
         for at in [2, 0, 3, 1] {
-            tally.arrive(&mut one, &messages[at], 1);
+            arrive(&mut tally, &mut one, &messages[at], 1);
         }
         let counts = tally.counts;
         assert_eq!((counts.received, counts.reordered, counts.doubled), (3, 1, 1));

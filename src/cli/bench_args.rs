@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
-use crate::bench::options::{Options, PublishBy, Scenario};
+use crate::bench::options::{Options, PublishBy, Scenario, Small};
 use crate::bench::sources::Sources;
 
 pub(crate) const HELP: &str = "\
@@ -30,6 +30,9 @@ Examples:
 
   As much as goes, 32 messages on their way at a time
     fanfare bench burst --window 32 --url 'ws://127.0.0.1:8000/ws?channel=bench'
+
+  A channel of 10 beside one of 10,000 that has all it can take
+    fanfare bench beside --url 'ws://127.0.0.1:8000/ws?channel={channel}' --subscribers 10000
 
   nginx with nchan, all its workers
     fanfare bench fanout --url ws://127.0.0.1/sub/x --publish http \\
@@ -65,12 +68,31 @@ pub(crate) enum Scenarios {
         #[command(flatten)]
         common: Box<Common>,
     },
-    /// So many messages on their way at any time
+    /// So many messages on their way
     #[command(after_help = HELP)]
     Burst {
-        /// Messages that have not reached everybody
-        #[arg(long, default_value_t = 32)]
-        window: usize,
+        #[command(flatten)]
+        window: Window,
+        /// How many channels; the window is theirs together
+        #[arg(long, default_value_t = 1)]
+        channels: usize,
+        /// Of how many each subscriber is one
+        #[arg(long, default_value_t = 1)]
+        per_session: usize,
+        #[command(flatten)]
+        common: Box<Common>,
+    },
+    /// Like burst, and a small channel beside: what it waits for the big one
+    #[command(after_help = HELP)]
+    Beside {
+        #[command(flatten)]
+        window: Window,
+        /// Subscribers of the small channel
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        small_subscribers: usize,
+        /// Messages a second in the small channel, whatever the server does
+        #[arg(long, default_value_t = 200.0, value_name = "RATE")]
+        small_rate: f64,
         #[command(flatten)]
         common: Box<Common>,
     },
@@ -131,6 +153,13 @@ pub(crate) struct Rate {
     rate: f64,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Window {
+    /// Messages that have not reached everybody; filled again when half of them have
+    #[arg(long, default_value_t = 32)]
+    window: usize,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum By {
     Ws,
@@ -187,6 +216,9 @@ pub(crate) struct Common {
     /// A header of every handshake (can be repeated)
     #[arg(long, value_name = "NAME: VALUE")]
     header: Vec<String>,
+    /// Offer permessage-deflate, without context takeover
+    #[arg(long)]
+    deflate: bool,
     /// What a subscriber sends for each of its channels, with {channel}
     #[arg(long, value_name = "TEMPLATE")]
     subscribe_message: Option<String>,
@@ -238,7 +270,13 @@ impl Scenarios {
             Self::Fanout { rate, common } => {
                 common.run(Scenario::Fanout { rate_per_s: fixed(rate) }, 1, 1)
             }
-            Self::Burst { window, common } => common.run(Scenario::Burst { window }, 1, 1),
+            Self::Burst { window, channels, per_session, common } => {
+                common.run(Scenario::Burst { window: window.window }, channels, per_session)
+            }
+            Self::Beside { window, small_subscribers, small_rate, common } => {
+                let small = Small { subscribers: small_subscribers, rate_per_s: small_rate };
+                common.run(Scenario::Beside { window: window.window, small }, 1, 1)
+            }
             Self::Channels { channels, per_session, rate, common } => {
                 let scenario = Scenario::Channels { rate_per_s: fixed(rate) };
                 common.run(scenario, channels, per_session)
@@ -269,6 +307,7 @@ impl Common {
             channels_per_session,
             channel_prefix: self.channel_prefix,
             headers: headers(&self.header, "--header")?,
+            deflate: self.deflate,
             subscribe_message: self.subscribe_message,
             publish_by: match self.publish {
                 By::Ws => PublishBy::WebSocket,

@@ -262,8 +262,8 @@ pub(crate) const KEYS: &[Key] = &[
     number("hub.frame_timeout_ms", (100, HOUR_MS), |s| int(s.hub.frame_timeout_ms),
         "How long a started frame may take to arrive."),
     number("hub.writes_per_turn", (1, 1 << 16), |s| int(s.hub.writes_per_turn),
-        "Writes of one lane before it yields; 256 are about a millisecond's worth. Fewer cost more \
-         system calls, more delay the small channels."),
+        "Writes of one lane before it yields, each 2 KiB of a write counted as one; 256 are about a \
+         millisecond's worth. Fewer cost more system calls, more delay the small channels."),
     number("hub.pass_bytes_max", (1 << 12, 1 << 26), |s| int(s.hub.pass_bytes_max),
         "Bytes joined into one write of a pass. Memory: this, per lane and wire format, while a \
          pass runs."),

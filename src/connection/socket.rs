@@ -25,7 +25,8 @@ pub(super) fn from_upgraded(upgraded: Upgraded, send_buffer: Option<usize>) -> (
     };
     let upgraded = match upgraded.downcast::<TokioIo<StrictStream>>() {
         Ok(parts) => match parts.io.into_inner().into_inner() {
-            Some(stream) => return (tcp(stream, send_buffer), parts.read_buf),
+            // The gateway's own, which has its options from the listener.
+            Some(stream) => return (stream.into(), parts.read_buf),
             // Nobody wants back what is being upgraded.
             None => return (Socket::from_stream(tokio::io::empty()), Bytes::new()),
         },

@@ -203,19 +203,20 @@ impl Accept {
 pub fn upgrade<B>(
     hub: &Hub,
     request: Request<B>,
-    accept: Accept,
+    mut accept: Accept,
 ) -> Result<Response<Empty<Bytes>>, UpgradeError> {
     let (parts, body) = request.into_parts();
     let handshake = frame::check(&parts).map_err(UpgradeError::Handshake)?;
     let may_deflate = accept.deflate && hub.limits().deflate.enabled;
     let deflate = handshake.deflate.filter(|_| may_deflate);
-    let mut connection = open(hub, accept.clone(), deflate)?;
+    let (protocol, send_buffer) = (accept.protocol.take(), accept.send_buffer_bytes);
+    let mut connection = open(hub, accept, deflate)?;
     connection.hold(parts.extensions.get::<Permit>().cloned());
     let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     tokio::spawn(async move {
         // If this ends early, dropping the connection ends the session.
         if let Ok(Ok(upgraded)) = tokio::time::timeout(HAND_OVER, on_upgrade).await {
-            let (socket, early) = socket::from_upgraded(upgraded, accept.send_buffer_bytes);
+            let (socket, early) = socket::from_upgraded(upgraded, send_buffer);
             let first = connection.begin(socket, early);
             // A task of its own: this one is as large as what hyper keeps for a hand-over.
             tokio::spawn(connection.run(first));
@@ -226,7 +227,7 @@ pub fn upgrade<B>(
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_ACCEPT, handshake.accept);
-    if let Some(protocol) = accept.protocol {
+    if let Some(protocol) = protocol {
         response = response.header(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     if let Some(deflate) = deflate {

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -11,10 +10,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 use super::connection::{self, Phase};
 use super::descriptors;
 use super::per_address::{self, PerAddress};
+use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
 use crate::connection::Permit;
 use crate::http::{ConnectionRefused, State};
@@ -54,13 +55,15 @@ static ANSWERS: LazyLock<[String; 3]> = LazyLock::new(|| {
     })
 });
 
-/// Listens on an address. What is accepted inherits the timeout (Linux: `inet_csk_clone_lock`
-/// copies it), which costs no call per connection.
-pub(super) fn listen(address: SocketAddr, user_timeout: Duration) -> io::Result<TcpListener> {
+/// Listens on an address. What is accepted inherits the options (Linux: `inet_csk_clone_lock`
+/// copies the socket), which costs no call per connection.
+pub(super) fn listen(address: SocketAddr, limits: &HttpLimits) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Or a restart would wait until the old connections' ports are forgotten.
     socket.set_reuse_address(true)?;
-    socket.set_tcp_user_timeout(Some(user_timeout))?;
+    socket.set_tcp_user_timeout(Some(Duration::from_millis(limits.tcp_user_timeout_ms)))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(limits.send_buffer_bytes)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -68,8 +71,8 @@ pub(super) fn listen(address: SocketAddr, user_timeout: Duration) -> io::Result<
 }
 
 /// Who is let in, and what they are let in to.
-pub(super) struct Door<'a> {
-    state: &'a Arc<State>,
+pub(super) struct Door {
+    state: Arc<State>,
     phases: watch::Receiver<Phase>,
     per_address: Arc<PerAddress>,
     connections_max: i64,
@@ -79,13 +82,13 @@ pub(super) struct Door<'a> {
     refusal_logged: Option<Instant>,
 }
 
-impl<'a> Door<'a> {
+impl Door {
     pub(super) fn new(
-        state: &'a Arc<State>,
+        state: Arc<State>,
         per_address_exempt: Vec<Network>,
         phases: watch::Receiver<Phase>,
     ) -> Self {
-        let connections_max = connections_max(state);
+        let connections_max = connections_max(&state);
         let limits = per_address::Limits::new(state.limits(), connections_max, per_address_exempt);
         Self {
             state,
@@ -99,28 +102,37 @@ impl<'a> Door<'a> {
     }
 
     /// Accepts until `shutdown` is ready, then drops the listener.
+    ///
+    /// In a task of its own: whoever awaits this may be the thread that started the runtime, which is
+    /// not one of its workers, and each connection would then wake that thread, and be handed back by
+    /// it.
     pub(super) async fn accept_until(
-        mut self,
+        self,
         shutdown: impl Future<Output = ()>,
         listener: TcpListener,
     ) {
-        let mut shutdown = pin!(shutdown);
+        let mut accepting = JoinSet::new();
+        accepting.spawn(self.accept_all(listener));
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            ended = accepting.join_next() => {
+                if let Some(Err(error)) = ended && error.is_panic() {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+            }
+        }
+        accepting.shutdown().await;
+    }
+
+    async fn accept_all(mut self, listener: TcpListener) {
         loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut shutdown => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
+            match listener.accept().await {
                 Ok((stream, peer)) => self.take(stream, peer),
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
                     self.note(&error);
-                    tokio::select! {
-                        biased;
-                        () = &mut shutdown => return,
-                        () = tokio::time::sleep(PAUSE) => {}
-                    }
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }
@@ -131,7 +143,9 @@ impl<'a> Door<'a> {
             Ok(permit) => {
                 self.state.tally().connections_accepted.add(1);
                 let serving = connection::Serving::new(self.state.clone(), permit);
-                tokio::spawn(connection::serve(serving, stream, peer, self.phases.clone()));
+                // Boxed, because spawning moves a future several times, and this one is 4 KiB.
+                let serve = connection::serve(serving, stream, peer, self.phases.clone());
+                tokio::spawn(Box::pin(serve));
             }
             Err(why) => {
                 self.state.tally().connections_refused(why).add(1);
@@ -144,7 +158,7 @@ impl<'a> Door<'a> {
     }
 
     fn admit(&self, address: IpAddr) -> Result<Option<Permit>, ConnectionRefused> {
-        if connections(self.state) >= self.connections_max {
+        if connections(&self.state) >= self.connections_max {
             return Err(ConnectionRefused::Total);
         }
         let held = self.per_address.admit(address, Instant::now())?;
@@ -225,12 +239,19 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn what_is_accepted_inherits_the_timeout() {
-        let timeout = Duration::from_millis(12_345);
-        let listener = listen("127.0.0.1:0".parse().unwrap(), timeout).unwrap();
+    async fn what_is_accepted_inherits_the_options() {
+        let limits = HttpLimits {
+            tcp_user_timeout_ms: 12_345,
+            send_buffer_bytes: 77_000,
+            ..HttpLimits::default()
+        };
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
         let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
-        let inherited = socket2::SockRef::from(&accepted).tcp_user_timeout().unwrap();
-        assert_eq!(inherited, Some(timeout));
+        let inherited = socket2::SockRef::from(&accepted);
+        assert_eq!(inherited.tcp_user_timeout().unwrap(), Some(Duration::from_millis(12_345)));
+        assert!(inherited.tcp_nodelay().unwrap());
+        // Linux doubles it, for what it needs itself.
+        assert_eq!(inherited.send_buffer_size().unwrap(), 154_000);
     }
 }

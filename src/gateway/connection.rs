@@ -91,16 +91,11 @@ pub(super) async fn serve(
     phases: watch::Receiver<Phase>,
 ) {
     let (state, permit) = (serving.state.clone(), serving.permit.clone());
-    // Cannot fail on a socket that is open; on one that is not, the first read says so.
-    let _ = stream.set_nodelay(true);
     let (stream, requests) = StrictStream::new(stream);
     let taken_over = serve_http(&serving, stream, &requests, peer, phases).await;
     // hyper has let go of the socket, and what it held is gone.
     if let Some((events, stream)) = taken_over.zip(requests.take()) {
-        drop((serving, requests));
-        let _ =
-            socket2::SockRef::from(&stream).set_send_buffer_size(state.limits().send_buffer_bytes);
-        drop(state);
+        drop((serving, requests, state));
         tokio::spawn(async move {
             events.run(stream).await;
             drop(permit);

@@ -88,8 +88,7 @@ impl Gateway {
             None => Arc::new(AllowAnyone),
         };
         let listen = |error| StartError::Listen { address: settings.listen, error };
-        let user_timeout = Duration::from_millis(settings.http.tcp_user_timeout_ms);
-        let listener = accept::listen(settings.listen, user_timeout).map_err(listen)?;
+        let listener = accept::listen(settings.listen, &settings.http).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let hub = Hub::builder().limits(settings.hub).channels(settings.channels).build();
         let options = StateOptions {
@@ -135,7 +134,7 @@ impl Gateway {
     ) -> DrainReport {
         let Self { listener, state, per_address_exempt, drain_timeout, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serve);
-        let door = accept::Door::new(&state, per_address_exempt, phases);
+        let door = accept::Door::new(state.clone(), per_address_exempt, phases);
         door.accept_until(shutdown, listener).await;
         tracing::info!(sessions = state.hub().session_count(), "draining: the listener is closed");
         let mut hurry = pin!(hurry);

@@ -43,7 +43,7 @@ pub(super) fn channels<B>(
     channels_max: usize,
 ) -> Result<Vec<ChannelName>, String> {
     let mut channels: Vec<ChannelName> = Vec::new();
-    for (_, name) in query::pairs(request).filter(|(key, _)| key == "channel") {
+    for name in query::values(request, "channel") {
         let name = ChannelName::new(&name).map_err(|error| error.to_string())?;
         if !channels.contains(&name) {
             if channels.len() == channels_max {

@@ -81,8 +81,7 @@ fn presented<B>(request: &Request<B>) -> Option<Vec<u8>> {
     {
         return Some(key.trim_ascii().to_vec());
     }
-    let key = query::pairs(request).find(|(name, _)| name == "api_key");
-    key.map(|(_, key)| key.into_owned().into_bytes())
+    query::values(request, "api_key").next().map(|key| key.into_owned().into_bytes())
 }
 
 /// The text of a header that is there exactly once.

@@ -88,7 +88,7 @@ fn refused(error: UpgradeError) -> (UpgradeRefused, Refusal) {
 fn recover<B>(request: &Request<B>, most: usize) -> Result<Vec<Recover>, String> {
     let header = request.headers().get("last-event-id").and_then(|value| value.to_str().ok());
     let header = header.filter(|id| !id.is_empty()).map(Into::into);
-    let named = query::pairs(request).filter(|(key, _)| key == "recover").map(|(_, value)| value);
+    let named = query::values(request, "recover");
     let positions: Vec<_> = header.into_iter().chain(named).collect();
     if positions.len() > most + 1 {
         return Err(format!("there are {} positions for {most} channels", positions.len()));

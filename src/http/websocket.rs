@@ -73,7 +73,6 @@ fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefu
         .format(wanted.format)
         .echo(wanted.echo)
         .limits(state.options.message_limits)
-        .send_buffer_bytes(state.limits().send_buffer_bytes)
         .authoriser(state.options.authoriser.clone());
     if place == Some(Place::Subprotocol) {
         accept = accept.protocol(HeaderValue::from_static(token::SUBPROTOCOL));

@@ -85,8 +85,10 @@ pub(crate) struct Lane {
     duty: Option<Duty>,
     /// What is pending, by channel; only while it is.
     pub(super) works: HashMap<usize, Work>,
-    /// Whose turn it is.
+    /// Channels that were in a turn and are not done, in the order of their next.
     pub(super) ring: VecDeque<usize>,
+    /// Channels that had nothing pending before, and go ahead; empty after each turn.
+    pub(super) fresh: VecDeque<usize>,
     pub(super) sessions: Vec<Arc<Session>>,
     /// Where the next sweep goes on.
     pub(super) sweep_at: usize,
@@ -107,6 +109,7 @@ impl Lane {
             duty: None,
             works: HashMap::new(),
             ring: VecDeque::new(),
+            fresh: VecDeque::new(),
             sessions: Vec::new(),
             sweep_at: 0,
             closing: Vec::new(),
@@ -178,7 +181,7 @@ impl Lane {
     fn work_of(&mut self, channel: Arc<Channel>) -> &mut Work {
         let key = Arc::as_ptr(&channel) as usize;
         self.works.entry(key).or_insert_with(|| {
-            self.ring.push_back(key);
+            self.fresh.push_back(key);
             Work::new(channel)
         })
     }

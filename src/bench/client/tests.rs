@@ -121,11 +121,25 @@ fn a_masked_frame_is_what_a_server_can_read() {
         let mut bytes = masked_frame(2, &payload, [1, 2, 3, 4]);
         assert_eq!(bytes[1] & 0x80, 0x80);
         bytes[1] &= 0x7f;
-        let head = head(&bytes).unwrap().unwrap();
+        let head = head(&bytes, false).unwrap().unwrap();
         assert_eq!((head.opcode, bytes[0] & 0x80, head.payload), (2, 0x80, length));
         let body = &bytes[head.bytes + 4..];
         let unmasked: Vec<u8> =
             body.iter().enumerate().map(|(at, byte)| byte ^ [1, 2, 3, 4][at % 4]).collect();
         assert_eq!(unmasked, payload);
     }
+}
+
+#[test]
+fn a_compressed_message_is_one_only_where_it_was_agreed_on() {
+    let mut compressed = frame(1, b"squeezed");
+    compressed[0] |= 0x40;
+    let mut seen = Vec::new();
+    let mut on = |piece: Piece<'_>| seen.push(format!("{piece:?}"));
+    FrameReader::new(true).feed(&compressed, &mut on).unwrap();
+    assert_eq!(seen, [format!("{:?}", Piece::Deflated(b"squeezed"))]);
+    assert_eq!(FrameReader::new(false).feed(&compressed, |_| ()), Err(FrameFault::Reserved));
+    let mut ping = frame(9, b"");
+    ping[0] |= 0x40;
+    assert_eq!(FrameReader::new(true).feed(&ping, |_| ()), Err(FrameFault::Reserved));
 }

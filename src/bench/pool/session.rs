@@ -7,7 +7,7 @@ use mio::Registry;
 use mio::net::TcpStream;
 
 use crate::bench::client::{FrameReader, Piece, masked_frame};
-use crate::bench::connect::{Handshake, error_text};
+use crate::bench::connect::{Answer, Handshake, error_text};
 use crate::bench::options::Options;
 use crate::bench::tally::{Account, Tally};
 
@@ -67,7 +67,7 @@ impl Opening {
         &mut self,
         handshake: &Handshake,
         request: impl FnOnce() -> Vec<u8>,
-    ) -> Result<Option<Vec<u8>>, String> {
+    ) -> Result<Option<(Answer, Vec<u8>)>, String> {
         if !self.is_sent {
             if let Some(error) = self.stream.take_error().ok().flatten() {
                 return Err(error_text(&error));
@@ -92,8 +92,8 @@ impl Opening {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error_text(&error)),
             }
-            if let Some(end) = handshake.answer(&self.head)? {
-                return Ok(Some(self.head.split_off(end)));
+            if let Some(answer) = handshake.answer(&self.head)? {
+                return Ok(Some((answer, self.head.split_off(answer.bytes))));
             }
         }
     }
@@ -120,11 +120,11 @@ impl Session {
     }
 
     /// The handshake is done; when it began.
-    pub(super) fn open(&mut self) -> Instant {
+    pub(super) fn open(&mut self, may_deflate: bool) -> Instant {
         match std::mem::replace(&mut self.state, State::Absent) {
             State::Opening(opening) => {
                 self.state = State::Open(opening.stream);
-                self.reader = FrameReader::default();
+                self.reader = FrameReader::new(may_deflate);
                 opening.began
             }
             other => {
@@ -150,11 +150,7 @@ impl Session {
     pub(super) fn take_early(&mut self, early: &[u8], tally: &mut Tally, now_ns: u64) {
         let account = &mut self.account;
         // A fault is found again with the next frame.
-        let _ = self.reader.feed(early, |piece| {
-            if let Piece::Message(payload) = piece {
-                tally.arrive(account, payload, now_ns);
-            }
-        });
+        let _ = self.reader.feed(early, |piece| tally.arrive(account, piece, now_ns));
     }
 
     /// Reads what is there, for so many reads. `is_to_end`: until the end, which is known to be near.
@@ -190,7 +186,7 @@ impl Session {
             let mut is_closed = false;
             let account = &mut self.account;
             let fed = self.reader.feed(&buffer[..end], |piece| match piece {
-                Piece::Message(payload) => tally.arrive(account, payload, now_ns),
+                Piece::Message(_) | Piece::Deflated(_) => tally.arrive(account, piece, now_ns),
                 Piece::Ping(payload) => reply = Some(masked_frame(PONG, payload, MASK)),
                 Piece::Close(code) => {
                     is_closed = true;

@@ -40,6 +40,8 @@ pub(crate) struct Publishers {
     handshake: Handshake,
     names: Vec<String>,
     first_token: usize,
+    /// Links with something to write that was not tried.
+    unflushed: Vec<usize>,
     pub(crate) answers: Answers,
 }
 
@@ -81,6 +83,7 @@ impl Publishers {
             handshake,
             names,
             first_token,
+            unflushed: Vec::new(),
             answers: Answers::default(),
         };
         for at in 0..links {
@@ -144,6 +147,9 @@ impl Publishers {
         let at = self.link_of(channel);
         let name = &self.names[channel];
         let body = render(&self.options.publish_body, name, message);
+        if self.unflushed.last() != Some(&at) {
+            self.unflushed.push(at);
+        }
         let link = &mut self.links[at];
         match &mut link.speaks {
             Speaks::WebSocket(echoes) => {
@@ -158,13 +164,15 @@ impl Publishers {
         }
     }
 
-    /// Writes what the kernel takes.
+    /// Writes what the kernel takes of what was handed over since the last time.
     ///
     /// # Errors
-    /// The connection broke.
-    pub(crate) fn flush(&mut self, channel: usize) -> Result<(), BenchError> {
-        let at = self.link_of(channel);
-        self.links[at].flush()
+    /// A connection broke.
+    pub(crate) fn flush(&mut self) -> Result<(), BenchError> {
+        while let Some(at) = self.unflushed.pop() {
+            self.links[at].flush()?;
+        }
+        Ok(())
     }
 
     /// Does what a connection is ready for.

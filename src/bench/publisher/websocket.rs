@@ -32,7 +32,7 @@ impl Echoes {
             .feed(&self.scratch[..end], |piece| match piece {
                 Piece::Ping(payload) => out.extend(masked_frame(PONG, payload, MASK)),
                 Piece::Close(code) => closed = Some(code),
-                Piece::Message(_) => {}
+                Piece::Message(_) | Piece::Deflated(_) => {}
             })
             .map_err(|fault| fault.to_string())?;
         match closed {

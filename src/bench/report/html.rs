@@ -65,8 +65,9 @@ pub fn render(reports: &[Report]) -> String {
         }
     }
     for name in scenarios {
-        let of: Vec<&Report> = reports.iter().filter(|report| report.scenario == name).collect();
-        scenario(&mut page, name, &of);
+        let of = reports.iter().filter(|report| report.scenario == name);
+        let with_beside = of.flat_map(|run| std::iter::once(run).chain(run.beside.as_deref()));
+        scenario(&mut page, name, &with_beside.collect::<Vec<_>>());
     }
     page.push_str("<h2>Runs</h2>");
     reports.iter().for_each(|report| run(&mut page, report));

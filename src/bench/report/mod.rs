@@ -48,6 +48,9 @@ pub struct Report {
     pub latency_us: Summary,
     /// The same until the last subscriber had it, for every message.
     pub last_subscriber_us: Summary,
+    /// From the first subscriber that had it to the last, for every message.
+    #[serde(default)]
+    pub pass_us: Summary,
     /// How well the generator kept to its times.
     pub schedule: Schedule,
     /// What the server used, if its processes were named.
@@ -58,6 +61,9 @@ pub struct Report {
     pub stalled: Option<Stalled>,
     /// Of everybody's return.
     pub storm: Option<Storm>,
+    /// Of the small channel beside, as a run of its own.
+    #[serde(default)]
+    pub beside: Option<Box<Report>>,
     /// The course of it.
     pub series: Vec<Point>,
 }
@@ -81,6 +87,8 @@ pub struct Told {
     pub channels_per_session: usize,
     pub rate_per_s: Option<f64>,
     pub window: Option<usize>,
+    #[serde(default)]
+    pub deflate: bool,
     pub duration_ms: f64,
     pub warmup_ms: f64,
     pub message_bytes: usize,
@@ -101,6 +109,9 @@ pub struct Connect {
     pub per_s: f64,
     pub handshake_us: Summary,
     pub errors: Vec<Counted>,
+    /// That agreed on permessage-deflate, over the whole run.
+    #[serde(default)]
+    pub deflating: u64,
     pub server_cpu_us_per_connection: Option<f64>,
 }
 
@@ -216,6 +227,12 @@ pub struct Storm {
     pub all_connected_ms: Option<f64>,
     /// From the cut until a message had reached everybody again.
     pub full_recovery_ms: Option<f64>,
+    /// What the server used until then, if its processes were named.
+    #[serde(default)]
+    pub server_cpu_ms: Option<f64>,
+    /// Deliveries until then.
+    #[serde(default)]
+    pub received: u64,
 }
 
 /// A piece of the course.

@@ -85,6 +85,12 @@ fn messages(report: &Report) -> String {
 }
 
 fn special(report: &Report, rows: &mut Vec<(&str, String)>) {
+    if let Some(small) = &report.beside {
+        let (p99, pass) = (small.latency_us.p99, report.pass_us.p50);
+        rows.push(("small channel", times(&small.latency_us)));
+        let part = if pass > 0.0 { p99 / pass * 100.0 } else { 0.0 };
+        rows.push(("a pass of the big", format!("p50 {}; p99 beside: {part:.1} %", time(pass))));
+    }
     if let Some(stalled) = &report.stalled {
         let text = format!(
             "{} stopped reading: {} evicted, {} still connected",

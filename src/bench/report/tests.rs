@@ -38,12 +38,14 @@ fn report() -> Report {
         messages: Messages::default(),
         deliveries: Deliveries { lost: 1, ..Deliveries::default() },
         latency_us: summary.clone(),
-        last_subscriber_us: summary,
+        last_subscriber_us: summary.clone(),
+        pass_us: summary,
         schedule: Schedule::default(),
         server: Some(Server { pids: vec![1], ..Server::default() }),
         generator: Generator::default(),
         stalled: Some(Stalled::default()),
         storm: Some(Storm::default()),
+        beside: None,
         series: vec![Point { t_ms: 250.0, span_ms: 250.0, ..Point::default() }],
     }
 }
@@ -70,8 +72,8 @@ fn the_json_keeps_its_form() {
     };
     assert_eq!(
         names(""),
-        "connect deliveries faults generator label last_subscriber_us latency_us machine \
-         measured_ms messages notes ok options outcome scenario schedule schema series server \
+        "beside connect deliveries faults generator label last_subscriber_us latency_us machine \
+         measured_ms messages notes ok options outcome pass_us scenario schedule schema series server \
          stalled started_unix_ms storm tool"
     );
     assert_eq!(

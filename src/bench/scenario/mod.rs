@@ -7,6 +7,7 @@ mod storm;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::BenchError;
+use super::companion::Companion;
 use super::measure::{Cpu, own_cpu, own_waiting};
 use super::options::Scenario;
 use super::report::Report;
@@ -25,6 +26,7 @@ pub(crate) fn run(rig: &mut Rig<'_>) -> Result<Report, BenchError> {
     let mut found = Findings::new(began_unix_ms());
     found.rss_before = rig.server.as_ref().map(|server| server.resident_bytes());
     connect_all(rig, &mut found)?;
+    rig.companion = Companion::start(&rig.options)?;
     let is_complete = !rig.is_interrupted && rig.pool.counts.failed == 0;
     if is_complete {
         match rig.options.scenario {
@@ -40,7 +42,17 @@ pub(crate) fn run(rig: &mut Rig<'_>) -> Result<Report, BenchError> {
         }
     }
     rig.sample(true);
-    Ok(found.report(rig))
+    let has_priority = rig.companion.as_ref().map(|companion| companion.has_priority);
+    found.beside = rig.companion.take().map(Companion::end).transpose()?;
+    let mut report = found.report(rig);
+    if has_priority == Some(false) {
+        report.notes.push(
+            "the small channel's thread could not get priority (CAP_SYS_NICE): what it waited for \
+             may have been the other thread"
+                .to_owned(),
+        );
+    }
+    Ok(report)
 }
 
 fn began_unix_ms() -> u64 {
@@ -79,8 +91,9 @@ fn idle(rig: &mut Rig<'_>, found: &mut Findings) {
     end(rig, found);
 }
 
-/// The measurement begins.
+/// The measurement begins; that of a run beside this one too.
 fn begin(rig: &mut Rig<'_>, found: &mut Findings) {
+    rig.is_interrupted |= rig.gate.take().is_some_and(|gate| !gate.pass());
     let every = (rig.options.duration / POINTS_MAX).max(POINT_SPAN_MIN);
     rig.lateness.clear();
     rig.tally.begin();
@@ -91,6 +104,9 @@ fn begin(rig: &mut Rig<'_>, found: &mut Findings) {
     found.own_before = own_cpu();
     found.waiting_before = waiting(rig);
     rig.begin_course(every);
+    if let Some(companion) = &rig.companion {
+        companion.begin();
+    }
 }
 
 /// The measurement is over.

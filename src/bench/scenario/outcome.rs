@@ -48,6 +48,7 @@ pub(super) struct Findings {
     pub(super) late_at_end: u64,
     pub(super) stalled: Option<Stalled>,
     pub(super) storm: Option<Storm>,
+    pub(super) beside: Option<Report>,
     /// Of connections that were cut off.
     lost_before: u64,
     affected_before: u64,
@@ -86,8 +87,10 @@ impl Findings {
             generator: self.generator(),
             latency_us: rig.tally.latency.summary(),
             last_subscriber_us: rig.tally.last_subscriber.summary(),
+            pass_us: rig.tally.pass.summary(),
             stalled: self.stalled,
             storm: self.storm,
+            beside: self.beside.map(Box::new),
             series: rig.course.take().map(|course| course.points).unwrap_or_default(),
             messages,
             deliveries,
@@ -154,12 +157,13 @@ impl Findings {
             per_s: per_s(self.connected, self.connect_took),
             handshake_us: self.handshakes.clone(),
             errors: errors.collect(),
+            deflating: rig.pool.counts.deflating as u64,
             server_cpu_us_per_connection: self.cpu_connecting.map(each),
         }
     }
 
     fn schedule(&self, rig: &Rig<'_>) -> Schedule {
-        let closed_loop = matches!(rig.options.scenario, Scenario::Burst { .. });
+        let closed_loop = rig.options.scenario.window().is_some();
         let lateness_us = rig.lateness.summary();
         let is_late = lateness_us.p99 > LATENESS_US_MAX || self.late_at_end > 0;
         Schedule { closed_loop, behind: !closed_loop && is_late, lateness_us }
@@ -216,6 +220,8 @@ fn judge(report: &mut Report, rig: &Rig<'_>) {
         faults.push("nothing that was published arrived".to_owned());
     }
     faults.extend(rig.publisher_fault.clone());
+    judge_beside(report, &mut faults);
+    note_deflate(report, rig);
     if report.messages.refused > 0 {
         let answers = rig.publishers.as_ref().map(|publishers| &publishers.answers);
         let status = answers.and_then(|answers| answers.refusal).unwrap_or_default();
@@ -260,11 +266,24 @@ fn judge(report: &mut Report, rig: &Rig<'_>) {
     report.faults = faults;
 }
 
+/// What is wrong in the small channel is wrong here.
+fn judge_beside(report: &mut Report, faults: &mut Vec<String>) {
+    let Some(small) = &report.beside else { return };
+    faults.extend(small.faults.iter().map(|fault| format!("the small channel: {fault}")));
+    let notes = small.notes.iter().map(|note| format!("the small channel: {note}"));
+    report.notes.extend(notes);
+}
+
+fn note_deflate(report: &mut Report, rig: &Rig<'_>) {
+    let connect = &report.connect;
+    let without = connect.connected.saturating_sub(connect.deflating);
+    if rig.options.deflate && without > 0 {
+        let text = format!("permessage-deflate was not agreed on in {without} connections");
+        report.notes.push(text);
+    }
+}
+
 fn told(options: &Options) -> Told {
-    let window = match options.scenario {
-        Scenario::Burst { window } => Some(window),
-        _ => None,
-    };
     let publish = match (options.scenario, options.publish_by) {
         (Scenario::Idle, _) => "none",
         (_, PublishBy::WebSocket) => "ws",
@@ -276,7 +295,8 @@ fn told(options: &Options) -> Told {
         channels: options.channels,
         channels_per_session: options.channels_per_session,
         rate_per_s: options.scenario.rate_per_s(),
-        window,
+        window: options.scenario.window(),
+        deflate: options.deflate,
         duration_ms: ms(options.duration),
         warmup_ms: ms(options.warmup),
         message_bytes: options.message_bytes,

@@ -47,16 +47,13 @@ fn send(rig: &mut Rig<'_>, phase: &'static str, duration: Duration) {
 
 pub(super) fn pacer(rig: &Rig<'_>, duration: Duration) -> Pacer {
     let now_ns = rig.tally.now_ns();
-    match (rig.options.scenario, rig.options.scenario.rate_per_s()) {
-        (Scenario::Burst { window }, _) => {
-            Pacer::Window { size: window as u64, until_ns: now_ns + duration.as_nanos() as u64 }
-        }
-        (_, Some(rate)) => {
-            let planned = (duration.as_secs_f64() * rate).round() as u64;
-            Pacer::clock(now_ns, rate, planned)
-        }
-        (_, None) => Pacer::Off,
+    let scenario = rig.options.scenario;
+    if let Some(window) = scenario.window() {
+        let until_ns = now_ns + duration.as_nanos() as u64;
+        return Pacer::Window { size: window as u64, until_ns };
     }
+    let clock = |rate| Pacer::clock(now_ns, rate, (duration.as_secs_f64() * rate).round() as u64);
+    scenario.rate_per_s().map_or(Pacer::Off, clock)
 }
 
 /// How many are to get a message of each channel.

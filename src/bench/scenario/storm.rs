@@ -41,7 +41,8 @@ fn storm(rig: &mut Rig<'_>, found: &mut Findings) -> Storm {
     rig.pool.handshakes = Times::new();
     rig.pool.is_persistent = true;
     rig.pool.parallel = usize::MAX;
-    let completed = rig.tally.counts.completed;
+    let (completed, received) = (rig.tally.counts.completed, rig.tally.counts.received);
+    let cpu = super::server_cpu(rig);
     rig.pool.start_all(cut);
     let end = cut + RECOVERY_MAX;
     let is_back = rig.run_until("storm", end, |rig| rig.pool.is_settled());
@@ -59,6 +60,10 @@ fn storm(rig: &mut Rig<'_>, found: &mut Findings) -> Storm {
         reconnected: rig.pool.counts.open as u64,
         reconnect_us: rig.pool.handshakes.summary(),
         all_connected_ms,
+        server_cpu_ms: cpu
+            .zip(super::server_cpu(rig))
+            .map(|(before, after)| round(after.since(before).total().as_secs_f64() * 1e3)),
+        received: rig.tally.counts.received - received,
         full_recovery_ms: is_whole.then(|| round(recovered)),
     }
 }

@@ -63,6 +63,7 @@ impl From<Frame> for Labelled {
             expires_ms,
             policy,
             _held: Default::default(),
+            drops: None,
         });
         (bytes, label.map(Arc::new))
     }

@@ -76,9 +76,14 @@ pub struct PassHistogram {
 impl PassHistogram {
     /// Notes one value, in microseconds.
     pub fn note(&self, us: u64) {
+        self.note_many(us, 1);
+    }
+
+    /// Notes the same value so many times.
+    pub fn note_many(&self, us: u64, times: u64) {
         let at = PASS_US_BOUNDS.partition_point(|&bound| bound < us);
-        self.buckets[at].fetch_add(1, Ordering::Relaxed);
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
+        self.buckets[at].fetch_add(times, Ordering::Relaxed);
+        self.sum_us.fetch_add(us * times, Ordering::Relaxed);
     }
 
     /// How many values fell into each bucket (not cumulated), and the sum of all.
@@ -107,6 +112,9 @@ pub struct LaneCounters {
     pub passes: Count,
     /// How long a pass took from its first write to its last.
     pub pass_us: PassHistogram,
+    /// How long a message took from being published to being written or queued: each with the time of
+    /// the oldest that it was written with, at the end of the turn.
+    pub delivery_us: PassHistogram,
 }
 
 impl LaneCounters {

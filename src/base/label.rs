@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::ids::ChannelName;
 use super::limits::SlowConsumerPolicy;
+use super::loss::Drops;
 use super::memory::Held;
 
 /// See the module.
@@ -27,6 +28,8 @@ pub(crate) struct Label {
     pub(crate) policy: SlowConsumerPolicy,
     /// The bytes of the publication, shared by everybody who holds any of it.
     pub(crate) _held: Arc<Held>,
+    /// Where its channel counts what was dropped.
+    pub(crate) drops: Option<Arc<Drops>>,
 }
 
 impl Label {

@@ -1,5 +1,7 @@
 //! Why a message did not reach a session that stayed connected, and how many did not.
 
+use super::counters::Count;
+
 /// Why a message was dropped. One row for the metrics and for what a session is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -34,6 +36,23 @@ impl DropCause {
             Self::Expired => "expired",
             Self::Shed => "shed",
         }
+    }
+}
+
+/// What was dropped of one channel, by cause, over all of its subscribers.
+#[derive(Debug, Default)]
+pub(crate) struct Drops([Count; DropCause::ALL.len()]);
+
+impl Drops {
+    /// One more.
+    pub(crate) fn note(&self, cause: DropCause) {
+        self.0[cause as usize].add(1);
+    }
+
+    /// Those of each cause that there are any of.
+    pub(crate) fn get(&self) -> Vec<(DropCause, u64)> {
+        let counted = DropCause::ALL.map(|cause| (cause, self.0[cause as usize].get()));
+        counted.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 }
 

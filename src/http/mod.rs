@@ -7,6 +7,7 @@
 //! | `GET /sse` | server-sent events ([`sse`]) |
 //! | `POST /publish`, `GET /channel` | for curl ([`plain`]) |
 //! | `POST /api/{method}` | for backends ([`api`]) |
+//! | `GET /api/slow` | who is behind ([`slow`]) |
 //! | `GET /health` | for load balancers ([`health`]) |
 //! | `GET /metrics` | for Prometheus ([`metrics`]) |
 //!
@@ -28,6 +29,7 @@ mod page;
 mod plain;
 mod query;
 mod router;
+mod slow;
 mod sse;
 mod state;
 mod tally;
@@ -105,6 +107,7 @@ async fn serve(
         Route::EventStream => sse::open(state, &request, peer),
         Route::Publish => plain::publish(state, request).await,
         Route::Channel => plain::channel(state, &request),
+        Route::Slow => slow::show(state, &request),
         Route::Api => api::call(state, request).await,
         Route::Health => health::show(state),
         Route::Metrics => metrics::show(state),

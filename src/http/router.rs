@@ -11,6 +11,7 @@ pub(super) enum Route {
     EventStream,
     Publish,
     Channel,
+    Slow,
     Api,
     Health,
     Metrics,
@@ -30,12 +31,13 @@ pub(super) enum Find {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 8] = [
+    pub(super) const ALL: [Route; 9] = [
         Route::Page,
         Route::WebSocket,
         Route::EventStream,
         Route::Publish,
         Route::Channel,
+        Route::Slow,
         Route::Api,
         Route::Health,
         Route::Metrics,
@@ -49,6 +51,7 @@ impl Route {
             Route::EventStream => ("/sse", "GET"),
             Route::Publish => ("/publish", "POST"),
             Route::Channel => ("/channel", "GET, HEAD"),
+            Route::Slow => ("/api/slow", "GET, HEAD"),
             Route::Api => ("/api/{method}", "POST"),
             Route::Health => ("/health", "GET, HEAD"),
             Route::Metrics => ("/metrics", "GET, HEAD"),

@@ -12,6 +12,7 @@ use super::inbox::Inbox;
 use super::lane::{Item, Lane};
 use super::registry::Registry;
 use super::shared::Shared;
+use super::slow::Behind;
 use super::sweep::TICK_MS;
 use super::{Hub, Inner};
 use crate::base::channels::{ChannelOptions, ChannelRules};
@@ -124,6 +125,7 @@ impl HubBuilder {
             directory: Directory::new(),
             stale: SegQueue::new(),
             keeping: SegQueue::new(),
+            behind: Behind::default(),
             channels: self.channels.with_policy(self.limits.slow_consumer_policy),
             epochs: Epochs::new(),
             streams: Default::default(),

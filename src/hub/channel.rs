@@ -131,7 +131,7 @@ impl Channel {
         };
         Self {
             name,
-            origin: Origin { stream: shared.next_stream(), epoch, options },
+            origin: Origin { stream: shared.next_stream(), epoch, options, drops: Arc::default() },
             _place: place,
             mailbox: Mailbox::new(),
             flow: Arc::default(),

@@ -331,21 +331,26 @@ fn broken(session: &Arc<Session>) {
 
 /// Starts the writer of a session whose outbox has just got a queue.
 pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
-    let (session, counters) = (session.clone(), shared.counters.clone());
-    let (clock, age_max_ms) = (shared.clock.clone(), shared.limits.outbox_age_max_ms);
+    let (session, shared) = (session.clone(), shared.clone());
+    let age_max_ms = shared.limits.outbox_age_max_ms;
+    let counters = &shared.counters;
+    shared.behind.add(&session);
     counters.writers.add(1);
     counters.writers_started.add(1);
     tokio::spawn(async move {
+        let counters = &shared.counters;
         if let Some(socket) = session.socket() {
             let terms = Terms {
-                now_ms: || clock.now_ms(),
+                now_ms: || shared.clock.now_ms(),
                 age_max_ms,
                 tell: |loss: &Loss| gap_frame(session.form.format, loss),
                 count: |dropped: &Dropped| {
                     counters.lanes()[usize::from(session.lane)].note_dropped(dropped);
                 },
             };
-            match writer::run(&session.outbox, socket, terms).await {
+            let end = writer::run(&session.outbox, socket, terms).await;
+            shared.behind.leave(&session);
+            match end {
                 End::Idle | End::Closed => {}
                 End::CloseWritten => session.close_written(),
                 End::Broken => broken(&session),

@@ -13,6 +13,7 @@ use crate::base::channels::ChannelOptions;
 use crate::base::ids::ChannelName;
 use crate::base::label::Label;
 use crate::base::limits::SlowConsumerPolicy;
+use crate::base::loss::Drops;
 use crate::base::memory::{Held, Memory};
 use crate::base::position::{Epoch, StreamPosition};
 use crate::frame::{self, WindowBits};
@@ -51,6 +52,7 @@ pub(crate) struct Origin {
     pub(crate) stream: u64,
     pub(crate) epoch: Epoch,
     pub(crate) options: Arc<ChannelOptions>,
+    pub(crate) drops: Arc<Drops>,
 }
 
 impl Encoded {
@@ -105,7 +107,8 @@ impl Encoded {
         let (key, expires_ms) = (self.key.clone(), self.expires_ms);
         let held = self.held.clone();
         match &self.channel {
-            Some(Origin { stream, options, .. }) => Label {
+            Some(Origin { stream, options, drops, .. }) => Label {
+                drops: Some(drops.clone()),
                 channel: self.told_as(),
                 stream: *stream,
                 offset: self.offset().unwrap_or_default(),
@@ -120,7 +123,16 @@ impl Encoded {
                     SlowConsumerPolicy::Disconnect | SlowConsumerPolicy::DropNewest => otherwise,
                     _ => SlowConsumerPolicy::DropOldest,
                 };
-                Label { channel: None, stream: 0, offset: 0, key, expires_ms, policy, _held: held }
+                Label {
+                    channel: None,
+                    stream: 0,
+                    offset: 0,
+                    key,
+                    expires_ms,
+                    policy,
+                    _held: held,
+                    drops: None,
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::base::channels::ChannelOptions;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::limits::SlowConsumerPolicy;
+use crate::base::loss::DropCause;
 use crate::base::memory::Pressure;
 use crate::base::position::Recover;
 use crate::outbox::Socket;
@@ -27,6 +28,8 @@ pub struct ChannelInfo {
     pub name: ChannelName,
     /// Sessions subscribed to it.
     pub subscribers: usize,
+    /// Messages dropped for them, by cause; only causes that there were.
+    pub dropped: Vec<(DropCause, u64)>,
 }
 
 /// A session as [`Hub::session`] shows it.
@@ -298,7 +301,8 @@ impl Hub {
             let subscribers = channel.subscribers();
             let is_shown = subscribers > 0 && channel.name.about().is_none();
             if found.len() < most && is_shown && pick(channel.name.as_str()) {
-                found.push(ChannelInfo { name: channel.name.clone(), subscribers });
+                let (name, dropped) = (channel.name.clone(), channel.origin.drops.get());
+                found.push(ChannelInfo { name, subscribers, dropped });
             }
         });
         found
@@ -312,12 +316,7 @@ impl Hub {
             id,
             user: session.user.clone(),
             peer: session.peer(),
-            channels: subscriptions
-                .channels()
-                .iter()
-                .filter(|channel| channel.name.about().is_none())
-                .map(|channel| channel.name.clone())
-                .collect(),
+            channels: subscriptions.names(),
             outbox_bytes: session.outbox.lag().map_or(0, |lag| lag.bytes),
         })
     }

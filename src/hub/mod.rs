@@ -31,6 +31,7 @@ mod repeats;
 mod roster;
 pub(crate) mod session;
 mod shared;
+mod slow;
 mod stream;
 mod sweep;
 mod times;
@@ -50,6 +51,7 @@ pub use past::{HistoryError, HistoryPage, HistoryQuery};
 pub use presence::{Presence, Present};
 pub use publish::{PublishOptions, Published};
 pub use session::SessionOptions;
+pub use slow::SlowSession;
 
 use crate::base::counters::Counters;
 use crate::base::ids::SessionIds;

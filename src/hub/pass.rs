@@ -96,7 +96,7 @@ impl Work {
             return None;
         }
         let snapshot = self.channel.snapshot(lane);
-        Some(Pass { batch, snapshot, cursor: 0, began: Instant::now() })
+        Some(Pass { batch, snapshot, cursor: 0, began: Instant::now(), deliveries: 0 })
     }
 
     /// Puts a pass back that is not at its end.
@@ -118,6 +118,8 @@ pub(crate) struct Pass {
     /// The next member.
     pub(crate) cursor: usize,
     pub(crate) began: Instant,
+    /// Deliveries of the turn under way.
+    pub(crate) deliveries: u64,
 }
 
 impl Pass {
@@ -178,6 +180,11 @@ impl Batch {
             self.excluded.insert(at, id);
         }
         self.publications.push((prepared, number));
+    }
+
+    /// When the oldest of its publications was accepted.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.publications.first().map(|(prepared, _)| prepared.published)
     }
 
     /// How many publications it has.

@@ -3,6 +3,7 @@
 //! [`Encoded`] part.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -18,13 +19,16 @@ pub(crate) struct Prepared {
     pub(crate) encoded: Arc<Encoded>,
     /// The publisher, if it does not want its own message back.
     pub(crate) not_to: Option<SessionId>,
+    /// When it was accepted.
+    pub(crate) published: Instant,
     /// What it counts against the bounds of its channel and hub, for as long as a lane needs it.
     _charge: Charge,
 }
 
 impl Prepared {
     pub(crate) fn new(encoded: Encoded, not_to: Option<SessionId>, charge: Charge) -> Arc<Self> {
-        Arc::new(Self { encoded: Arc::new(encoded), not_to, _charge: charge })
+        let published = Instant::now();
+        Arc::new(Self { encoded: Arc::new(encoded), not_to, published, _charge: charge })
     }
 
     /// Bytes of its message, without any framing.

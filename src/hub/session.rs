@@ -42,7 +42,7 @@ use super::channel::Channel;
 use super::times::Times;
 use crate::base::access::Info;
 use crate::base::disconnect::Reason;
-use crate::base::ids::{SessionId, UserId};
+use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::memory::Memory;
 use crate::outbox::Socket;
 use crate::outbox::state::Outbox;
@@ -120,6 +120,12 @@ impl Subscriptions {
     /// The channels now.
     pub(crate) fn channels(&self) -> &[Arc<Channel>] {
         self.0.as_deref().unwrap_or_default()
+    }
+
+    /// The names of those that somebody asked for by name.
+    pub(crate) fn names(&self) -> Vec<ChannelName> {
+        let named = self.channels().iter().filter(|channel| channel.name.about().is_none());
+        named.map(|channel| channel.name.clone()).collect()
     }
 
     /// Closes the list and hands it out.

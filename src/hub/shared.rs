@@ -24,6 +24,7 @@ use super::directory::Directory;
 use super::flow::Flow;
 use super::inbox::Inbox;
 use super::lane::Item;
+use super::slow::Behind;
 use crate::base::channels::ChannelRules;
 use crate::base::clock::Clock;
 use crate::base::counters::Counters;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     /// Channels that somebody left since they were last tidied; each at most once.
     pub(crate) stale: SegQueue<Arc<Channel>>,
+    /// Sessions that have a writer.
+    pub(crate) behind: Behind,
     /// Channels that keep something of what was published; each at most once.
     pub(crate) keeping: SegQueue<Arc<Channel>>,
     pub(crate) flow: Arc<Flow>,

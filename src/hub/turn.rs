@@ -97,6 +97,7 @@ impl Lane {
             let pass = &mut served[slot.pass as usize].1;
             let form = pass.snapshot[slot.member as usize].session.form;
             pass.batch.join(form, &self.shared);
+            pass.deliveries += (pass.batch.len() - slot.first as usize) as u64;
         }
         let mut pieces: Vec<Piece<'_>> = Vec::new();
         for group in slots.chunk_by(|a, b| a.session == b.session) {
@@ -115,6 +116,19 @@ impl Lane {
             }
             if !pieces.is_empty() {
                 self.delivery.publications(session, &pieces);
+            }
+        }
+        self.note_waits(served);
+    }
+
+    /// Once a turn and pass, not once a delivery: a clock read takes 25 ns.
+    fn note_waits(&self, served: &mut [(usize, Pass)]) {
+        let (now, counters) = (Instant::now(), &self.shared.counters.lanes()[self.index]);
+        for (_, pass) in served {
+            let deliveries = std::mem::take(&mut pass.deliveries);
+            if let Some(oldest) = pass.batch.oldest().filter(|_| deliveries > 0) {
+                let waited = now.saturating_duration_since(oldest);
+                counters.delivery_us.note_many(waited.as_micros() as u64, deliveries);
             }
         }
     }

@@ -134,6 +134,7 @@ fn every_frame_is_written_or_told(policy: SlowConsumerPolicy) {
                 expires_ms,
                 policy,
                 _held: Default::default(),
+                drops: None,
             };
             let labelled = (frame(number), Some(std::sync::Arc::new(label)));
             deliver_within(&session, labelled, number % 2 == 1, &TIGHT)

@@ -111,6 +111,9 @@ pub(crate) struct Queue {
     /// Bytes of `remainder` and of what has no label: nobody else counts them.
     own_bytes: usize,
     held: Held,
+    /// When the first data came in, and how many messages were lost since.
+    behind_since_ms: Option<u64>,
+    lost: u64,
 }
 
 /// What the writer took and has not yet written.
@@ -141,6 +144,7 @@ impl Queue {
         debug_assert!(self.remainder.is_none());
         self.data_bytes += bytes.len();
         self.own_bytes += bytes.len();
+        self.behind_since_ms.get_or_insert(now_ms);
         self.remainder = Some(Entry::new((bytes, None), now_ms));
     }
 
@@ -153,6 +157,7 @@ impl Queue {
         dropped: &mut Dropped,
     ) -> Pushed {
         let entry = Entry::new(frame, now_ms);
+        self.behind_since_ms.get_or_insert(now_ms);
         if entry.may_be_lost() && self.losses.is_full() {
             return Pushed::Overflow;
         }
@@ -168,6 +173,8 @@ impl Queue {
 
     fn lose(&mut self, entry: &Entry, cause: DropCause, dropped: &mut Dropped) {
         if let Some(label) = entry.label() {
+            self.lost += 1;
+            label.drops.iter().for_each(|drops| drops.note(cause));
             dropped.note(cause);
             self.losses.note(label, cause);
         }
@@ -297,6 +304,23 @@ impl Queue {
     pub(crate) fn held_bytes(&self) -> usize {
         let places = self.data.capacity() * size_of::<Entry>() + self.control_bytes;
         OVERHEAD_BYTES + places + self.bytes()
+    }
+
+    /// When the first data came in, since when the queue was never empty.
+    pub(crate) fn behind_since_ms(&self) -> Option<u64> {
+        self.behind_since_ms
+    }
+
+    /// When the oldest data came in that is not yet written, as far as is known: of what is in hand,
+    /// when it was taken.
+    pub(crate) fn oldest_ms(&self) -> Option<u64> {
+        let waiting = self.remainder.as_ref().or(self.data.front()).map(Entry::queued_ms);
+        self.in_hand.held_since_ms.into_iter().chain(waiting).min()
+    }
+
+    /// Messages that were lost since the queue was empty.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Whether nothing waits. What the writer holds in hand does not count.

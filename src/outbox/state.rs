@@ -279,12 +279,14 @@ impl Outbox {
     pub(crate) fn lag(&self) -> Option<Lag> {
         let guard = self.queue.lock();
         let queue = guard.as_ref()?;
-        let held_since_ms = queue.held_since_ms();
         Some(Lag {
+            held_bytes: queue.held_bytes(),
             bytes: queue.bytes(),
             frames: queue.frames(),
-            held_since_ms,
-            held_bytes: queue.held_bytes(),
+            held_since_ms: queue.held_since_ms(),
+            oldest_ms: queue.oldest_ms(),
+            behind_since_ms: queue.behind_since_ms(),
+            lost: queue.lost(),
         })
     }
 }
@@ -298,6 +300,9 @@ pub(crate) struct Lag {
     pub(crate) frames: usize,
     /// Since when it holds up what nobody may drop: see [`Queue::held_since_ms`].
     pub(crate) held_since_ms: Option<u64>,
+    pub(crate) oldest_ms: Option<u64>,
+    pub(crate) behind_since_ms: Option<u64>,
+    pub(crate) lost: u64,
 }
 
 fn push_all(

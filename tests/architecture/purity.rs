@@ -9,7 +9,8 @@ const HUB_CLOCKS: Allowed = &[
     ("src/hub/drain.rs", "bounds and reports how long a graceful end takes; nothing else waits"),
     ("src/hub/pass.rs", "when a pass began, for the histogram of their durations"),
     ("src/hub/encoded.rs", "how long deflating a publication took, for its counter"),
-    ("src/hub/turn.rs", "when a pass ended, for the histogram of their durations"),
+    ("src/hub/prepared.rs", "when a publication was accepted, for the histogram of waits"),
+    ("src/hub/turn.rs", "when a pass ended, for the histogram of their durations, and of waits"),
 ];
 
 /// The places where `words` follow each other, each spelt as one token.

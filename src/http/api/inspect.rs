@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::error::ApiError;
 use super::{Call, Outcome};
 use crate::base::ids::CHANNEL_NAME_BYTES_MAX;
+use crate::hub::ChannelInfo;
 
 /// Channels in one answer; with names of the longest kind it has 2.4 MB.
 const CHANNELS_MAX: usize = 10_000;
@@ -32,14 +33,23 @@ pub(super) fn channels(call: &mut Call<'_>, params: &Channels) -> Outcome {
         call.state.hub.channels(CHANNELS_MAX + 1, |name| matches(pattern, name.as_bytes()));
     let is_truncated = found.len() > CHANNELS_MAX;
     found.truncate(CHANNELS_MAX);
-    let channels: Map<String, Value> = found
-        .into_iter()
-        .map(|info| (info.name.to_string(), json!({ "num_clients": info.subscribers })))
-        .collect();
+    let channels: Map<String, Value> =
+        found.into_iter().map(|info| (info.name.to_string(), channel(&info))).collect();
     match is_truncated {
         false => Ok(json!({ "channels": channels })),
         true => Ok(json!({ "channels": channels, "truncated": true })),
     }
+}
+
+/// `dropped` says what policies dropped, by cause, if they did.
+fn channel(info: &ChannelInfo) -> Value {
+    let mut shown = json!({ "num_clients": info.subscribers });
+    if !info.dropped.is_empty() {
+        let causes =
+            info.dropped.iter().map(|(cause, count)| (cause.name().to_owned(), json!(count)));
+        shown["dropped"] = Value::Object(causes.collect());
+    }
+    shown
 }
 
 /// Whether a name is of a pattern, in which `*` stands for any bytes and `?` for any one. Looks at

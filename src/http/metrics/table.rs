@@ -4,7 +4,9 @@
 
 use super::super::tally::{ConnectionRefused, HeadRefused, UpgradeRefused};
 use super::{Kind, Metric, Samples, Source};
-use crate::base::counters::{Count, Counters, DeflateCounters, LaneCounters, PASS_US_BOUNDS};
+use crate::base::counters::{
+    Count, Counters, DeflateCounters, LaneCounters, PASS_US_BOUNDS, PassHistogram,
+};
 use crate::base::disconnect::Reason;
 use crate::base::loss::DropCause;
 
@@ -162,10 +164,17 @@ pub(super) const METRICS: &[Metric] = &[
         read: |from, to| to.one(hub(from).over_lanes(|lane| &lane.writes_blocked)),
     },
     Metric {
+        name: "fanfare_delivery_wait_seconds",
+        help: "How long a message took from being published to being written, or queued for a \
+               session that is behind.",
+        kind: Kind::Histogram,
+        read: |from, to| histogram(from, to, |lane| &lane.delivery_us),
+    },
+    Metric {
         name: "fanfare_pass_duration_seconds",
         help: "How long a walk over the members of a channel took.",
         kind: Kind::Histogram,
-        read: pass_durations,
+        read: |from, to| histogram(from, to, |lane| &lane.pass_us),
     },
     Metric {
         name: "fanfare_snapshots_rebuilt_total",
@@ -352,11 +361,15 @@ fn by_lane(from: &Source<'_>, to: &mut Samples<'_>, pick: fn(&LaneCounters) -> &
 }
 
 /// The histograms of all lanes as one.
-fn pass_durations(from: &Source<'_>, to: &mut Samples<'_>) {
+fn histogram(
+    from: &Source<'_>,
+    to: &mut Samples<'_>,
+    of: impl Fn(&LaneCounters) -> &PassHistogram,
+) {
     let mut buckets = [0; PASS_US_BOUNDS.len() + 1];
     let mut sum_us = 0;
     for lane in hub(from).lanes() {
-        let (of_lane, us) = lane.pass_us.get();
+        let (of_lane, us) = of(lane).get();
         buckets.iter_mut().zip(of_lane).for_each(|(sum, count)| *sum += count);
         sum_us += us;
     }

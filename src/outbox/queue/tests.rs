@@ -42,6 +42,7 @@ fn label(offset: u8, policy: SlowConsumerPolicy, key: Option<&str>) -> Label {
         expires_ms: None,
         policy,
         _held: Default::default(),
+        drops: None,
     }
 }
 

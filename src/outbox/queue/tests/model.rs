@@ -229,6 +229,7 @@ fn run(operations: Vec<Operation>) {
                     expires_ms: lives_ms.map(|ms| now_ms + ms),
                     policy: STREAMS[stream],
                     _held: Default::default(),
+                    drops: None,
                 });
                 let bytes = frame(number, len);
                 let frame = (bytes.clone(), Some(label.clone()));

@@ -1,0 +1,83 @@
+//! Who is behind: the sessions that have something queued, for whoever looks after the node.
+//!
+//! Only sessions that are behind stand in the list, so it costs the others nothing, and asking costs
+//! as much as there are of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use super::Hub;
+use super::session::Session;
+use crate::base::ids::{ChannelName, SessionId, UserId};
+
+/// The sessions that have a writer.
+#[derive(Debug, Default)]
+pub(crate) struct Behind(DashMap<SessionId, Arc<Session>>);
+
+impl Behind {
+    pub(crate) fn add(&self, session: &Arc<Session>) {
+        self.0.insert(session.id, session.clone());
+    }
+
+    /// Its writer has ended. It stays if it is behind again by now: its next writer may have been
+    /// started already.
+    pub(crate) fn leave(&self, session: &Session) {
+        self.0.remove_if(&session.id, |_, session| session.outbox.lag().is_none());
+    }
+}
+
+/// A session that is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlowSession {
+    /// Its id.
+    pub session: SessionId,
+    /// Its user, if any.
+    pub user: Option<UserId>,
+    /// Where its peer is.
+    pub peer: Option<SocketAddr>,
+    /// The channels it is subscribed to.
+    pub channels: Vec<ChannelName>,
+    /// Bytes that wait for it.
+    pub bytes: usize,
+    /// Messages that wait for it.
+    pub messages: usize,
+    /// For how long the oldest of them has waited, in milliseconds.
+    pub oldest_ms: u64,
+    /// For how long it has been behind without a break, in milliseconds.
+    pub behind_ms: u64,
+    /// Messages that it lost meanwhile.
+    pub lost: u64,
+}
+
+impl Hub {
+    /// The sessions that are behind, at most `most`: those with the oldest message first.
+    pub fn slow_sessions(&self, most: usize) -> Vec<SlowSession> {
+        let now_ms = self.now_ms();
+        let seen = |session: &Arc<Session>| {
+            let lag = session.outbox.lag()?;
+            let since = |at_ms: u64| now_ms.saturating_sub(at_ms);
+            let oldest_ms = since(lag.oldest_ms.unwrap_or(now_ms));
+            Some((oldest_ms, since(lag.behind_since_ms.unwrap_or(now_ms)), lag, session.clone()))
+        };
+        let mut behind: Vec<_> =
+            self.inner.shared.behind.0.iter().filter_map(|entry| seen(entry.value())).collect();
+        behind.sort_unstable_by_key(|(oldest_ms, behind_ms, lag, _)| {
+            std::cmp::Reverse((*oldest_ms, *behind_ms, lag.bytes))
+        });
+        behind.truncate(most);
+        let shown = behind.into_iter().map(|(oldest_ms, behind_ms, lag, session)| SlowSession {
+            session: session.id,
+            user: session.user.clone(),
+            peer: session.peer(),
+            channels: session.subscriptions.lock().names(),
+            bytes: lag.bytes,
+            messages: lag.frames,
+            oldest_ms,
+            behind_ms,
+            lost: lag.lost,
+        });
+        shown.collect()
+    }
+}

@@ -57,7 +57,8 @@ def scenarios(some, many, seconds, rate, peers_with_many):
     }
     own = ["fanfare"]
     json = {"message-bytes": STAMP_BYTES, "publish-body": json_body(1_024)}
-    steady = {"rate": 50, "duration": ms(3 * seconds), "message-bytes": 1_024}
+    # Long enough for those that stall to be evicted, which takes 5 s.
+    steady = {"rate": 50, "duration": ms(4 * seconds), "message-bytes": 1_024}
     return [
         Plan("lone", ["fanfare", "floor", *PEERS], "burst", burst(some, 1, seconds),
              f"one message at a time, {some:,} subscribers"),

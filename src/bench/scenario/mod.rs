@@ -77,8 +77,9 @@ fn connect_all(rig: &mut Rig<'_>, found: &mut Findings) -> Result<(), BenchError
         let why = rig.pool.failures().next().map_or("no answer", |(text, _)| text);
         return Err(BenchError::Connect(why.to_owned()));
     }
-    rig.run_until("settling", Instant::now() + rig.options.settle, |_| false);
+    // Before it settles: what it does every second is not the connections'.
     found.cpu_connecting = cpu.zip(server_cpu(rig)).map(|(before, after)| after.since(before));
+    rig.run_until("settling", Instant::now() + rig.options.settle, |_| false);
     found.rss_connected = rig.server.as_ref().map(|server| server.resident_bytes());
     found.handshakes = rig.pool.handshakes.summary();
     Ok(())

@@ -47,13 +47,14 @@ fn storm(rig: &mut Rig<'_>, found: &mut Findings) -> Storm {
     let end = cut + RECOVERY_MAX;
     let is_back = rig.run_until("storm", end, |rig| rig.pool.is_settled());
     let all_connected_ms = is_back.then(|| round(cut.elapsed().as_secs_f64() * 1e3));
+    // What was sent until here went to some only, and is not waited for. What comes later is: whoever
+    // has that has the others, if it is to get them.
+    rig.tally.forget_flights();
     // A message counts as complete only when as many have it as there were before the storm.
     let is_whole =
         is_back && rig.run_until("storm", end, |rig| rig.tally.counts.completed > completed);
     let last = rig.tally.epoch + Duration::from_nanos(rig.tally.last_arrival_ns);
     let recovered = last.saturating_duration_since(cut).as_secs_f64() * 1e3;
-    // Those before it went to some only, and are not waited for.
-    rig.tally.forget_flights();
     rig.pool.is_persistent = false;
     Storm {
         sessions,

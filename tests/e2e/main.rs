@@ -25,4 +25,5 @@ mod presence;
 mod recovery;
 mod slow;
 mod sse;
+mod stalled;
 mod support;

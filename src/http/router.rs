@@ -7,6 +7,7 @@ use http::Method;
 #[repr(u8)]
 pub(super) enum Route {
     Page,
+    Script,
     WebSocket,
     EventStream,
     Publish,
@@ -30,8 +31,9 @@ pub(super) enum Find {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 8] = [
+    pub(super) const ALL: [Route; 9] = [
         Route::Page,
+        Route::Script,
         Route::WebSocket,
         Route::EventStream,
         Route::Publish,
@@ -45,6 +47,7 @@ impl Route {
     const fn row(self) -> (&'static str, &'static str) {
         match self {
             Route::Page => ("/", "GET, HEAD"),
+            Route::Script => ("/fanfare.js", "GET, HEAD"),
             Route::WebSocket => ("/ws", "GET"),
             Route::EventStream => ("/sse", "GET"),
             Route::Publish => ("/publish", "POST"),

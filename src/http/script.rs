@@ -53,9 +53,10 @@ pub(super) fn show(headers: &HeaderMap) -> Answer {
 /// RFC 9110 section 13.1.2: a list of tags, compared weakly, or `*`.
 fn has_it(headers: &HeaderMap) -> bool {
     let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).map(str::trim).any(|tag| {
-        tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == TAG.as_str()
-    })
+    lists
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == TAG.as_str())
 }
 
 #[cfg(test)]

@@ -42,7 +42,8 @@
  * @typedef {object} StateChange
  * @property {"connecting" | "open" | "waiting" | "closed"} state `waiting` for the next attempt;
  *   `closed` is the end: make another client to go on.
- * @property {number} [code] With `waiting` and `closed`: the close code of what ended the last one.
+ * @property {number} [code] With `waiting` and `closed`: the close code of what ended the last one; 0
+ *   if the address or the token is of a form that cannot be used at all.
  * @property {string} [reason] And its text.
  * @property {number} [retryMs] With `waiting`: for how long.
  * @property {string} [session] With `open`: the id of the session.
@@ -161,7 +162,7 @@ export class Fanfare {
     try {
       this.#line = this.#isStream && this.#entries.size ? openStream(this.#url, [...this.#entries.values()], this.#token, ends) : openSocket(this.#url, this.#token, ends);
     } catch {
-      this.#stop(1008, 'the address or the token cannot be used in a WebSocket handshake');
+      this.#stop(0, 'no WebSocket can be made with this address and this token');
     }
   }
 
@@ -362,7 +363,7 @@ function openSocket(url, token, ends) {
   socket.onerror = () => ends.closed(1006, '');
   return {
     send: text => { if (socket.readyState === 1) socket.send(text); },
-    close: () => { socket.onmessage = socket.onclose = socket.onerror = null; socket.close(1000); },
+    close: () => { socket.onmessage = socket.onclose = null; socket.onerror = nothing; socket.close(1000); },
   };
 }
 

@@ -11,6 +11,9 @@ const RULES = ['--config', process.argv[3]];
 /** The program under test. */
 const PROGRAM = process.argv[2];
 
+const children = new Set();
+process.once('exit', () => children.forEach(child => child.kill('SIGKILL')));
+
 export class Gateway {
   /** On this port, or a free one; with keys, or in open mode. */
   static async start({ port = 0, isKeyed = false } = {}) {
@@ -19,7 +22,7 @@ export class Gateway {
     gateway.child = spawn(PROGRAM, ['serve', '--listen', `127.0.0.1:${port}`, ...RULES], {
       env: isKeyed ? KEYED : {}, stdio: ['ignore', 'ignore', 'pipe'],
     });
-    process.once('exit', () => gateway.child.kill('SIGKILL'));
+    children.add(gateway.child);
     let log = '';
     gateway.port = await new Promise((found, failed) => {
       const lines = createInterface(gateway.child.stderr);
@@ -40,6 +43,7 @@ export class Gateway {
     const end = once(this.child, 'exit');
     this.child.kill('SIGKILL');
     await end;
+    children.delete(this.child);
     return this.port;
   }
 

@@ -188,8 +188,10 @@ const tests = {
     assert.deepEqual(mine, [{ user: 'ann', kind: 'json', data: { for: 'ann' } }]);
 
     // What comes of the old subscription is nothing to the new one.
+    const old = made.publish('chat', 'old');
     chat.subscription.unsubscribe();
     const again = subscribe(made, 'chat');
+    await old;
     await until('a subscription', () => again.subscribed.length);
     await made.publish('chat', 'new');
     await until('one message', () => again.data.length);
@@ -197,6 +199,32 @@ const tests = {
     const pending = made.publish('chat', 'last');
     made.close();
     await assert.rejects(pending, { code: 'disconnected' });
+    await gateway.kill();
+  },
+
+  async 'a gateway that says nothing is not waited for'() {
+    const gateway = await Gateway.start();
+    let online = () => {};
+    globalThis.addEventListener = (_, handler) => { online = handler; };
+    const { made, states, reached } = client(gateway.url);
+    delete globalThis.addEventListener;
+    const news = subscribe(made, 'news');
+    await until('a subscription', () => news.subscribed.length);
+    gateway.child.kill('SIGSTOP');
+    online();
+    await reached('waiting');
+    assert.equal(states.at(-1).reason, 'no answer to a ping');
+    gateway.child.kill('SIGCONT');
+    await until('a return', () => news.subscribed.length === 2);
+    await made.publish('news', 1);
+    await until('a message', () => news.data.length);
+    assert.deepEqual([news.data, news.gaps], [[1], []]);
+
+    const { made: wrong, reached: ended, states: ends } = client(gateway.url, { token: 'not a token' });
+    await ended('closed');
+    assert.equal(ends.at(-1).code, 0);
+    wrong.close();
+    made.close();
     await gateway.kill();
   },
 

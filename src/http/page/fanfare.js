@@ -23,7 +23,7 @@
  *   `not_recovered`: it does not have all of it any more; or the policy of the gateway for a
  *   subscriber that was behind, as `drop_oldest`.
  * @property {number} [lost] How many, where that is known.
- * @property {number} [from] The offset of the first, and `to`: of the last.
+ * @property {number} [from] The offset of the first, and `to`: of the last. Others between came.
  * @property {number} [to]
  * @typedef {object} Subscribed
  * @property {string} channel Which channel.
@@ -228,7 +228,8 @@ export class Fanfare {
     const entry = this.#entries.get(message.channel), request = this.#pending.get(id);
     if (type === 'welcome') return this.#welcome(message);
     if (type === 'message') return entry ? this.#receive(entry, message) : message.user !== undefined && call(this.#options.onUserMessage, decode(message));
-    if (type === 'gap') return entry?.isLive && call(entry.handlers.onGap, message);
+    // Of who comes and goes this client tells nothing.
+    if (type === 'gap') return entry?.isLive && message.of === undefined && call(entry.handlers.onGap, message);
     // A stream has no requests: it says of itself what it is subscribed to.
     if (type === 'subscribed' && id === undefined) return entry && this.#joined(entry, message);
     const error = type === 'error' && Object.assign(new FanfareError(message.code, message.message), { retryAfterMs: message.retry_after_ms });
@@ -374,9 +375,10 @@ function openSocket(url, token, ends) {
 function openStream(socketUrl, entries, token, ends) {
   const url = new URL('sse', socketUrl), stop = new AbortController();
   url.protocol = url.protocol.replace('ws', 'http');
-  for (const { channel } of entries) url.searchParams.append('channel', channel);
-  const [{ position }] = entries;
-  if (entries.length === 1 && position) url.searchParams.set('recover', `${position.epoch}:${position.offset}`);
+  for (const { channel, position } of entries) {
+    url.searchParams.append('channel', channel);
+    if (position) url.searchParams.append('recover', `${position.epoch}:${position.offset}`);
+  }
   if (token) url.searchParams.set('token', token);
   const read = async () => {
     const answer = await fetch(url, { headers: { accept: 'text/event-stream' }, cache: 'no-store', signal: stop.signal });
@@ -384,13 +386,17 @@ function openStream(socketUrl, entries, token, ends) {
     if (answer.status === 400 || answer.status === 403) return ends.closed(1008, (await answer.text()).slice(0, 200));
     if (!answer.ok || !answer.body) return;
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = '', data = [];
+    let rest = '', event = '', data = '';
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       const lines = (rest + part.value).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines.map(line => line.replace(/\r$/, ''))) {
-        if (line.startsWith('data:')) data.push(line.slice(line[5] === ' ' ? 6 : 5));
-        else if (!line && data.length) ends.text(data.splice(0).join('\n'));
+        if (line.startsWith('data: ')) data += line.slice(6);
+        if (line.startsWith('event: ')) event = line.slice(7);
+        if (line || !data) continue;
+        if (event === 'disconnect') { const { code, reason } = JSON.parse(data); return ends.closed(code, reason); }
+        ends.text(data);
+        event = data = '';
       }
     }
   };

@@ -259,7 +259,7 @@ const tests = {
     assert.equal(news.subscription.position.offset, 16, 'a gap is no message');
     stub.say('{"type":"message","channel":"news","offset":20,"text":"zwanzig: ä"}');
     stub.say('{"type":"message","channel":"news","offset":20,"text":"twice"}');
-    stub.say('{"type":"message","channel":"news","offset":21,"data":\n21}');
+    stub.say('{"type":"message","channel":"news","offset":21,"data":21}');
     await until('two messages', () => news.data.length === 2);
     assert.deepEqual(news.data, ['zwanzig: ä', 21]);
     await assert.rejects(made.publish('news', 1), { code: 'read_only' });
@@ -274,7 +274,7 @@ const tests = {
     await until('a message', () => chat.data.length);
     chat.subscription.unsubscribe();
     await until('a third stream', () => stub.asked.length === 3);
-    assert.equal(stub.asked[2].searchParams.get('recover'), '00000000000000aa:21');
+    assert.deepEqual(stub.asked[2].searchParams.getAll('recover'), ['00000000000000aa:21']);
     await reached('open');
     stub.say('{"type":"subscribed","channel":"news","position":{"epoch":"00000000000000aa","offset":22},"recovered":true}');
     stub.say('{"type":"message","channel":"news","offset":22,"data":22}');
@@ -290,6 +290,36 @@ const tests = {
     await reached('closed');
     assert.deepEqual([states.at(-1).code, states.at(-1).reason], [1008, 'because']);
     await stub.close();
+  },
+
+  async 'over server-sent events it recovers as well'() {
+    const gateway = await Gateway.start(), proxy = await Stub.start(gateway.port);
+    const { made, states, reached, sessions } = client(proxy.url);
+    const news = subscribe(made, 'news'), more = subscribe(made, 'news.more'), chat = subscribe(made, 'chat');
+    await until('two subscriptions', () => news.subscribed.length && more.subscribed.length);
+    assert.equal(states.at(-1).transport, 'sse');
+    let last = 0;
+    for (const n of range(1, 3)) {
+      await gateway.publish('news', ++last);
+      await until('a message', () => news.data.length === last);
+      const advice = { code: 4000, reason: 'try again' };
+      await gateway.api('disconnect', { client: sessions().at(-1), disconnect: advice });
+      await reached('waiting');
+      assert.deepEqual([states.at(-1).code, states.at(-1).reason], [4000, 'try again']);
+      for (let i = 0; i < 5; i++) await gateway.publish('news', ++last);
+      await gateway.publish('news.more', n);
+      await until('both', () => news.data.length === last && more.data.length === n);
+      await gateway.publish('chat', n);
+      await until('chat too', () => chat.data.length === n);
+    }
+    assert.deepEqual([news.data, more.data, chat.data], [range(1, last), [1, 2, 3], [1, 2, 3]]);
+    assert.deepEqual([news.gaps, more.gaps], [[], []]);
+    assert.deepEqual(chat.gaps, range(1, 3).map(() => ({ channel: 'chat', reason: 'no_history' })).slice(1));
+    await gateway.api('disconnect', { client: sessions().at(-1) });
+    await reached('closed');
+    assert.equal(states.at(-1).code, 4403);
+    await proxy.close();
+    await gateway.kill();
   },
 };
 

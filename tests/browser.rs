@@ -61,7 +61,7 @@ fn assert_no_complaints(browser: &Browser) {
 #[ignore = "needs Chromium and ChromeDriver; .ci/run installs them"]
 fn two_tabs_see_each_message_once_and_in_one_order() {
     let _turn = TURN.lock();
-    let gateway = Gateway::start(0);
+    let gateway = Gateway::start(0, "");
     let browser = Browser::start();
     let tabs = [browser.first_tab(), browser.another_tab()];
     for tab in &tabs {
@@ -101,7 +101,7 @@ fn two_tabs_see_each_message_once_and_in_one_order() {
 #[ignore = "needs Chromium and ChromeDriver; .ci/run installs them"]
 fn channels_do_not_cross() {
     let _turn = TURN.lock();
-    let gateway = Gateway::start(0);
+    let gateway = Gateway::start(0, "");
     let browser = Browser::start();
     let (here, there) = (browser.first_tab(), browser.another_tab());
     open(&here, &gateway);
@@ -127,7 +127,7 @@ fn channels_do_not_cross() {
 #[ignore = "needs Chromium and ChromeDriver; .ci/run installs them"]
 fn the_page_says_that_the_gateway_is_gone_and_comes_back_with_it() {
     let _turn = TURN.lock();
-    let gateway = Gateway::start(0);
+    let gateway = Gateway::start(0, "");
     let browser = Browser::start();
     let tab = browser.first_tab();
     open(&tab, &gateway);
@@ -144,8 +144,9 @@ fn the_page_says_that_the_gateway_is_gone_and_comes_back_with_it() {
     let is_disabled = tab.script("return document.querySelector('#send').disabled");
     assert_eq!(is_disabled, json!(true), "nothing can be sent meanwhile");
 
-    let gateway = Gateway::start(port);
+    let gateway = Gateway::start(port, "");
     await_text(&tab, "#state", "connected");
+    assert_eq!(await_notes(&tab, 1), ["Messages may be missing here."]);
     send(&tab, "after");
     assert_eq!(await_messages(&tab, 2), ["before", "after"]);
     gateway.publish("lobby", "and from outside");
@@ -158,11 +159,112 @@ fn the_page_says_that_the_gateway_is_gone_and_comes_back_with_it() {
     }
 }
 
+/// The notes on the page about what was missed, the oldest first.
+fn notes(tab: &Tab<'_>) -> Vec<String> {
+    let rows = tab
+        .script("return [...document.querySelectorAll('li.told strong')].map(e => e.textContent)");
+    let rows = rows.as_array().expect("a list").iter();
+    rows.map(|row| row.as_str().expect("a text").to_owned()).collect()
+}
+
+fn await_notes(tab: &Tab<'_>, count: usize) -> Vec<String> {
+    wait_for(&format!("{count} notes on the page"), || match notes(tab) {
+        rows if rows.len() >= count => Ok(rows),
+        rows => Err(format!("{rows:?}")),
+    })
+}
+
+/// Cuts the only session off, with a code after which it comes back, but not before it is told to.
+fn cut_off(tab: &Tab<'_>, gateway: &Gateway) {
+    tab.script("window.random ??= Math.random; Math.random = () => 100");
+    let session = tab.text("#detail").replace("session ", "");
+    let advice = json!({ "code": 4000, "reason": "try again" });
+    gateway.api("disconnect", &json!({ "client": session, "disconnect": advice }));
+}
+
+/// The network is back, as the browser tells it.
+fn come_back(tab: &Tab<'_>) {
+    tab.script("Math.random = window.random; dispatchEvent(new Event('online'))");
+    await_text(tab, "#state", "connected");
+}
+
+#[test]
+#[ignore = "needs Chromium and ChromeDriver; .ci/run installs them"]
+fn the_page_recovers_what_it_missed_and_says_what_is_missing() {
+    let _turn = TURN.lock();
+    let rules = "[[channels.rules]]\nmatch = 'news'\nhistory_publications_max = 5\n";
+    let gateway = Gateway::start(0, rules);
+    let browser = Browser::start();
+    let tab = browser.first_tab();
+    tab.open(&format!("{}?channel=news", gateway.url()));
+    await_text(&tab, "#state", "connected");
+    send(&tab, "before the break");
+    assert_eq!(await_messages(&tab, 1).len(), 1);
+
+    cut_off(&tab, &gateway);
+    await_text(&tab, "#state", "reconnecting");
+    for text in ["said during the break", "and another"] {
+        gateway.publish("news", text);
+    }
+    come_back(&tab);
+    let expected = ["before the break", "said during the break", "and another"];
+    assert_eq!(await_messages(&tab, 3), expected, "each once and in order");
+    assert_eq!(await_notes(&tab, 1), ["Nothing is missing."]);
+
+    // More than the channel keeps.
+    cut_off(&tab, &gateway);
+    await_text(&tab, "#state", "reconnecting");
+    for _ in 0..6 {
+        gateway.publish("news", "too much to keep");
+    }
+    come_back(&tab);
+    assert_eq!(await_notes(&tab, 2)[1], "6 messages are missing here (4 to 9).");
+    send(&tab, "after the gap");
+    assert_eq!(await_messages(&tab, 4)[3], "after the gap");
+    take_pictures(&tab, "recovery");
+
+    // Where nothing is kept, the page does not pretend.
+    tab.write("#channel", "lobby");
+    tab.click("#go");
+    await_text(&tab, "#state", "connected");
+    assert_eq!(notes(&tab), [""; 0], "who comes for the first time misses nothing");
+    cut_off(&tab, &gateway);
+    await_text(&tab, "#state", "reconnecting");
+    come_back(&tab);
+    assert_eq!(await_notes(&tab, 1), ["Messages may be missing here."]);
+    assert_no_complaints(&browser);
+}
+
+/// In light, in dark, and as wide as a phone.
+fn take_pictures(tab: &Tab<'_>, name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser");
+    fs::create_dir_all(&folder).expect("a folder for the pictures");
+    for (ending, scheme, width) in
+        [("", "light", 0), ("-dark", "dark", 0), ("-phone", "light", 390)]
+    {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        tab.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
+        let height = if width == 0 { 0 } else { 844 };
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 0, "mobile": width > 0 });
+        tab.devtools("Emulation.setDeviceMetricsOverride", size);
+        let is_wide = "return document.documentElement.scrollWidth > innerWidth";
+        assert_eq!(tab.script(is_wide), json!(false), "nothing sticks out to the side");
+        let ground = tab.script("return getComputedStyle(document.body).backgroundColor");
+        let expected = if scheme == "light" { "rgb(246, 246, 243)" } else { "rgb(15, 17, 21)" };
+        assert_eq!(ground, json!(expected), "the style is in use, in {scheme}");
+        if width > 0 {
+            tab.script("document.querySelector('.console').scrollIntoView()");
+        }
+        fs::write(folder.join(format!("{name}{ending}.png")), tab.picture()).expect("a picture");
+    }
+    tab.devtools("Emulation.clearDeviceMetricsOverride", json!({}));
+}
+
 #[test]
 #[ignore = "needs Chromium and ChromeDriver; .ci/run installs them"]
 fn the_page_is_whole_in_light_and_dark_and_runs_no_other_script() {
     let _turn = TURN.lock();
-    let gateway = Gateway::start(0);
+    let gateway = Gateway::start(0, "");
     let browser = Browser::start();
     let tabs = [browser.first_tab(), browser.another_tab()];
     for tab in &tabs {
@@ -174,18 +276,7 @@ fn the_page_is_whole_in_light_and_dark_and_runs_no_other_script() {
     }
     let tab = &tabs[0];
     await_text(tab, "#subscribers", "2");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser");
-    fs::create_dir_all(&folder).expect("a folder for the pictures");
-    for (name, scheme) in [("page.png", "light"), ("page-dark.png", "dark")] {
-        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
-        tab.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
-        let ground = tab.script("return getComputedStyle(document.body).backgroundColor");
-        let expected = if scheme == "light" { "rgb(246, 246, 243)" } else { "rgb(15, 17, 21)" };
-        assert_eq!(ground, json!(expected), "the style is in use, in {scheme}");
-        fs::write(folder.join(name), tab.picture()).expect("a picture");
-    }
-    let is_wide = "return document.documentElement.scrollWidth > innerWidth";
-    assert_eq!(tab.script(is_wide), json!(false), "nothing sticks out to the side");
+    take_pictures(tab, "page");
     assert_no_complaints(&browser);
 
     // The same look at the console sees what the policy does block.

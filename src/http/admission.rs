@@ -14,7 +14,7 @@ use crate::auth::token::{self, Place};
 use crate::base::access::{Grant, Refusal as TokenRefusal};
 use crate::base::ids::ChannelName;
 
-/// The channel of a peer that names none.
+/// The channel of a peer that names none and cannot subscribe later.
 const LOBBY: &str = "lobby";
 
 /// Counts and logs a refusal.
@@ -52,6 +52,11 @@ pub(super) fn channels<B>(
             channels.push(name);
         }
     }
+    Ok(channels)
+}
+
+/// These channels, or the one of whoever names none.
+pub(super) fn or_lobby(mut channels: Vec<ChannelName>) -> Result<Vec<ChannelName>, String> {
     if channels.is_empty() {
         channels.push(ChannelName::new(LOBBY).map_err(|error| error.to_string())?);
     }

@@ -3,6 +3,7 @@
 //! | path | what |
 //! |---|---|
 //! | `GET /` | the page: a client to try things out with ([`page`]) |
+//! | `GET /fanfare.js` | the client, for that page and for everybody's ([`script`]) |
 //! | `GET /ws` | a WebSocket ([`websocket`]) |
 //! | `GET /sse` | server-sent events ([`sse`]) |
 //! | `POST /publish`, `GET /channel` | for curl ([`plain`]) |
@@ -11,7 +12,7 @@
 //! | `GET /health` | for load balancers ([`health`]) |
 //! | `GET /metrics` | for Prometheus ([`metrics`]) |
 //!
-//! Who may: [`guard`]. The page, `/health` and `/metrics` are open to everybody who reaches the
+//! Who may: [`guard`]. The page, the client, `/health` and `/metrics` are open to everybody who reaches the
 //! port: they show numbers and no names.
 //!
 //! An answer never repeats a token, a key or a message, and neither does a log line. A query may
@@ -29,6 +30,7 @@ mod page;
 mod plain;
 mod query;
 mod router;
+mod script;
 mod slow;
 mod sse;
 mod state;
@@ -103,6 +105,7 @@ async fn serve(
 ) -> Answer {
     match route {
         Route::Page => page::show(state, request.headers()),
+        Route::Script => script::show(request.headers()),
         Route::WebSocket => websocket::upgrade(state, request, peer),
         Route::EventStream => sse::open(state, &request, peer),
         Route::Publish => plain::publish(state, request).await,

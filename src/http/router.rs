@@ -7,6 +7,7 @@ use http::Method;
 #[repr(u8)]
 pub(super) enum Route {
     Page,
+    Script,
     WebSocket,
     EventStream,
     Publish,
@@ -33,6 +34,7 @@ pub(super) enum Find {
 impl Route {
     pub(super) const ALL: [Route; 9] = [
         Route::Page,
+        Route::Script,
         Route::WebSocket,
         Route::EventStream,
         Route::Publish,
@@ -47,6 +49,7 @@ impl Route {
     const fn row(self) -> (&'static str, &'static str) {
         match self {
             Route::Page => ("/", "GET, HEAD"),
+            Route::Script => ("/fanfare.js", "GET, HEAD"),
             Route::WebSocket => ("/ws", "GET"),
             Route::EventStream => ("/sse", "GET"),
             Route::Publish => ("/publish", "POST"),

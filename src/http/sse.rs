@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 
-use super::admission::{authorise, channels, check_origin, note};
+use super::admission::{authorise, channels, check_origin, note, or_lobby};
 use super::answer::{self, Answer, Refusal};
 use super::query;
 use super::state::State;
@@ -71,7 +71,7 @@ fn decide<B>(
     check_origin(state, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wrong = |text| (UpgradeRefused::Query, Refusal::bad_request(text));
-    let channels = channels(request, channels_max).map_err(wrong)?;
+    let channels = channels(request, channels_max).and_then(or_lobby).map_err(wrong)?;
     let recover = recover(request, channels.len()).map_err(wrong)?;
     let (grant, _) = authorise(state, request, &channels)?;
     let accept = Accept::new(grant).channels(channels).peer(peer);

@@ -1,7 +1,8 @@
 //! `GET /ws`: from a request to a session.
 //!
-//! `?channel=NAME`, as often as there are channels, `lobby` without; `&format=json` or `raw`;
-//! `&echo=false` to not get one's own messages. The token: see [`crate::auth::token`].
+//! `?channel=NAME`, as often as there are channels; `&format=json` or `raw`; `&echo=false` to not get
+//! one's own messages. Without a channel a plain session is in `lobby`; one with `format=json` is in
+//! none, as it subscribes by commands. The token: see [`crate::auth::token`].
 //!
 //! A refusal ends the connection: what comes behind a refused handshake is never read as a request.
 
@@ -11,7 +12,7 @@ use http::header::ALLOW;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 
-use super::admission::{authorise, channels, check_origin, note};
+use super::admission::{authorise, channels, check_origin, note, or_lobby};
 use super::answer::{Answer, Refusal};
 use super::query;
 use super::state::State;
@@ -84,9 +85,9 @@ fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefu
 fn wanted<B>(request: &Request<B>, channels_max: usize) -> Result<Wanted, String> {
     let channels = channels(request, channels_max)?;
     let format = match query::single(request, "format")?.as_deref() {
-        None if channels.len() == 1 => WireFormat::Raw,
+        None if channels.len() <= 1 => WireFormat::Raw,
         None | Some("json") => WireFormat::Json,
-        Some("raw") if channels.len() == 1 => WireFormat::Raw,
+        Some("raw") if channels.len() <= 1 => WireFormat::Raw,
         Some("raw") => {
             let text = "format=raw is for one channel: a plain message does not say which channel \
                         it is from; use format=json or a connection for each channel";
@@ -94,6 +95,7 @@ fn wanted<B>(request: &Request<B>, channels_max: usize) -> Result<Wanted, String
         }
         Some(_) => return Err("format= is json or raw".to_owned()),
     };
+    let channels = if format == WireFormat::Raw { or_lobby(channels)? } else { channels };
     let echo = match query::single(request, "echo")?.as_deref() {
         None | Some("true" | "1") => true,
         Some("false" | "0") => false,

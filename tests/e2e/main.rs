@@ -7,11 +7,13 @@
 //! * `json`: the JSON session protocol.
 //! * `lifecycle`: start, signals, drain, exit codes.
 //! * `deflate`: permessage-deflate, frame by frame.
+//! * `client`: the JavaScript client that the gateway serves; ignored, as it needs Node.js.
 //! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
 //! * `policies`: channels with different policies in one session.
 //! * `embed`: the library inside somebody else's server.
 
 mod api;
+mod client;
 mod deflate;
 mod embed;
 mod fanout;

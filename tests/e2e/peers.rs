@@ -1,6 +1,6 @@
 //! permessage-deflate as others implement it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
@@ -9,25 +9,29 @@ use crate::support::{Gateway, within};
 /// The version that the test was written with.
 const WS: &str = "ws@8.23.0";
 
-/// Installs `ws` into `target/npm` if it is not there yet.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Node.js, npm and its registry"]
-async fn ws_of_node_gets_back_all_that_it_deflates() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let modules = root.join("target/npm/node_modules");
+/// Where Node.js finds `ws`: in `target/npm`, installed if it is not there yet.
+pub async fn modules() -> PathBuf {
+    let prefix = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/npm");
+    let modules = prefix.join("node_modules");
     if !modules.join("ws").exists() {
         let mut npm = Command::new("npm");
-        let prefix = root.join("target/npm");
         npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
             .arg(prefix)
             .arg(WS);
         let status = npm.status().await.expect("npm starts");
         assert!(status.success(), "npm install {WS}: {status}");
     }
+    modules
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Node.js, npm and its registry"]
+async fn ws_of_node_gets_back_all_that_it_deflates() {
+    let modules = modules().await;
     let gateway =
         Gateway::start(&[], &[("FANFARE_DEFLATE_MIN_BYTES", "0"), ("RUST_BACKTRACE", "1")]).await;
     let mut node = Command::new("node");
-    node.arg(root.join("tests/e2e/peers/ws.cjs"))
+    node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/peers/ws.cjs"))
         .arg(gateway.addr.to_string())
         .env("NODE_PATH", modules)
         .kill_on_drop(true);

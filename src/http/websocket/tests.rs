@@ -23,8 +23,8 @@ fn names(wanted: &Wanted) -> Vec<&str> {
 }
 
 #[test]
-fn without_a_channel_it_is_the_lobby() {
-    for query in ["", "?", "?x=y&token=t"] {
+fn without_a_channel_it_is_the_lobby_or_for_commands_none() {
+    for query in ["", "?", "?x=y&token=t", "?format=raw"] {
         let wanted = asked(query).unwrap();
         assert_eq!(
             (names(&wanted), wanted.format, wanted.echo),
@@ -36,6 +36,7 @@ fn without_a_channel_it_is_the_lobby() {
 #[test]
 fn several_channels_and_json_are_json() {
     for (query, channels, format) in [
+        ("?format=json", vec![], WireFormat::Json),
         ("?channel=a", vec!["a"], WireFormat::Raw),
         ("?channel=a&format=raw", vec!["a"], WireFormat::Raw),
         ("?channel=a&format=json", vec!["a"], WireFormat::Json),

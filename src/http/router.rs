@@ -32,7 +32,7 @@ pub(super) enum Find {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 9] = [
+    pub(super) const ALL: [Route; 10] = [
         Route::Page,
         Route::Script,
         Route::WebSocket,

@@ -235,6 +235,61 @@ fn the_page_recovers_what_it_missed_and_says_what_is_missing() {
     assert_no_complaints(&browser);
 }
 
+#[test]
+#[ignore = "needs Chromium and ChromeDriver; .ci/run installs them"]
+fn an_event_source_comes_back_by_itself_and_sees_the_restart() {
+    let _turn = TURN.lock();
+    let rules = "[[channels.rules]]\nmatch = 'news'\nhistory_publications_max = 50\n";
+    let gateway = Gateway::start(0, rules);
+    let browser = Browser::start();
+    let tab = browser.first_tab();
+    open(&tab, &gateway);
+    tab.script(
+        "window.events = []; window.source = new EventSource('/sse?channel=news'); \
+         source.onmessage = e => events.push([e.lastEventId, JSON.parse(e.data)]); \
+         source.addEventListener('disconnect', e => events.push(['', {type: 'disconnect', \
+         ...JSON.parse(e.data)}]))",
+    );
+    let of = |kind: &str| {
+        let all = tab.script("return events").as_array().expect("a list").clone();
+        all.into_iter().filter(|event| event[1]["type"] == kind).collect::<Vec<_>>()
+    };
+    let await_count = |kind: &str, count: usize| {
+        wait_for(&format!("{count} events of the type {kind}"), || match of(kind) {
+            found if found.len() >= count => Ok(found),
+            found => Err(format!("{found:?}")),
+        })
+    };
+    let first = await_count("subscribed", 1).remove(0);
+    gateway.publish("news", "one");
+    let message = await_count("message", 1).remove(0);
+    let epoch = first[1]["position"]["epoch"].as_str().expect("an epoch").to_owned();
+    assert_eq!(message[0], format!("{epoch}:1"), "the browser keeps the position");
+
+    // Cut off: the browser comes back by itself, with the position, and misses nothing.
+    let session = of("welcome")[0][1]["session"].as_str().expect("an id").to_owned();
+    let advice = json!({ "code": 4000, "reason": "try again" });
+    gateway.api("disconnect", &json!({ "client": session, "disconnect": advice }));
+    await_count("disconnect", 1);
+    for text in ["two", "three"] {
+        gateway.publish("news", text);
+    }
+    let texts: Vec<_> =
+        await_count("message", 3).iter().map(|event| event[1]["text"].clone()).collect();
+    assert_eq!(texts, ["one", "two", "three"], "each once and in order");
+    assert_eq!(of("subscribed")[1][1]["recovered"], json!(true));
+
+    // Killed and started again: another epoch, and it is told that something may be missing.
+    let port = gateway.kill();
+    let gateway = Gateway::start(port, rules);
+    let again = await_count("subscribed", 3).remove(2);
+    assert_eq!(again[1]["recovered"], json!(false));
+    assert_ne!(again[1]["position"]["epoch"], json!(epoch));
+    gateway.publish("news", "after the restart");
+    assert_eq!(await_count("message", 4)[3][1]["text"], "after the restart");
+    tab.script("source.close()");
+}
+
 /// In light, in dark, and as wide as a phone.
 fn take_pictures(tab: &Tab<'_>, name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser");

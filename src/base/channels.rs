@@ -10,6 +10,8 @@ pub struct ChannelOptions {
     /// What happens to data that does not fit into the outbox of a session that is behind; `None`
     /// for the hub's own policy.
     pub policy: Option<SlowConsumerPolicy>,
+    /// Where in a JSON message its conflation key stands (RFC 6901), for publishers that give none.
+    pub key_pointer: Option<Box<str>>,
     /// What it keeps of what was published.
     pub history: HistoryOptions,
     /// Whether a session gets the newest publication when it subscribes, default no. Works with a

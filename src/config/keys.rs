@@ -92,6 +92,7 @@ const CHANNEL_RULES: TableKind = TableKind {
     entries: &[
         ("match", Kind::Text),
         ("policy", Kind::Choice(SlowConsumerPolicy::NAMES)),
+        ("key_pointer", Kind::Text),
         ("history_publications_max", Kind::Number { min: 0, max: 1 << 20 }),
         ("history_bytes_max", Kind::Number { min: 1 << 10, max: GIB }),
         ("history_age_max_ms", Kind::Number { min: 1, max: 30 * DAY_MS }),
@@ -283,7 +284,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("channels.rules", Kind::Tables(&CHANNEL_RULES), |_| None,
         "What channels keep and do, by name (news), prefix (news.*) or for all (*); the most exact \
          one counts, whole. policy is what happens to data that does not fit into the outbox of a \
-         session that is behind, hub.slow_consumer_policy by default. history_publications_max \
+         session that is behind, hub.slow_consumer_policy by default; key_pointer (as /symbol) is \
+         where conflate finds the key of a JSON message whose publisher gave none. history_publications_max \
          turns on a history for sessions that come back, up to history_bytes_max (1 MiB) of \
          messages no older than history_age_max_ms (60,000). With cache a session gets the newest \
          message when it subscribes. presence lets its sessions and the API ask who is in it, \

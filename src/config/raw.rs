@@ -105,6 +105,7 @@ pub(crate) struct RawRule {
     #[serde(rename = "match")]
     pub(crate) pattern: Option<String>,
     pub(crate) policy: Option<String>,
+    pub(crate) key_pointer: Option<String>,
     pub(crate) history_publications_max: Option<usize>,
     pub(crate) history_bytes_max: Option<usize>,
     pub(crate) history_age_max_ms: Option<u64>,

@@ -25,6 +25,11 @@ pub(crate) fn channels(rules: Vec<RawRule>, places: &Places) -> Result<ChannelRu
         {
             return wrong(format!("has a match that no channel can have: {error}; change it"));
         }
+        if rule.key_pointer.as_deref().is_some_and(|pointer| !pointer.starts_with('/')) {
+            return wrong(
+                "has a key_pointer that is none; write one like /symbol (RFC 6901)".into(),
+            );
+        }
         let options = options(&rule);
         if options.cache && !options.history.is_on() {
             return wrong(
@@ -44,6 +49,7 @@ fn options(rule: &RawRule) -> ChannelOptions {
     let default = HistoryOptions::default();
     ChannelOptions {
         policy: rule.policy.as_deref().and_then(SlowConsumerPolicy::from_name),
+        key_pointer: rule.key_pointer.as_deref().map(Into::into),
         history: HistoryOptions {
             publications_max: rule.history_publications_max.unwrap_or(default.publications_max),
             bytes_max: rule.history_bytes_max.unwrap_or(default.bytes_max),

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use crate::base::channels::ChannelOptions;
 use crate::base::ids::ChannelName;
 use crate::base::label::Label;
-use crate::base::limits::SlowConsumerPolicy;
+use crate::base::limits::{PUBLISH_KEY_BYTES_MAX, SlowConsumerPolicy};
 use crate::base::loss::Drops;
 use crate::base::memory::{Held, Memory};
 use crate::base::position::{Epoch, StreamPosition};
@@ -71,6 +71,19 @@ impl Encoded {
     /// Bytes of its message, without any framing.
     pub(crate) fn message_len(&self) -> usize {
         self.publication.message.data().len()
+    }
+
+    /// The key that stands in the message itself, where the channel says; a text without its quotes.
+    /// What is longer than a publisher's key may be is none.
+    pub(crate) fn key_in_message(&self) -> Option<Box<str>> {
+        let pointer = self.channel.as_ref()?.options.key_pointer.as_deref()?;
+        let text = self.publication.message.as_text()?;
+        let value: serde_json::Value = serde_json::from_str(text).ok()?;
+        let key = match value.pointer(pointer)? {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        (key.len() <= PUBLISH_KEY_BYTES_MAX).then(|| key.into())
     }
 
     /// For the holder of the channel's duty, before anybody can ask for a form.

@@ -13,6 +13,7 @@
 //! * `embed`: the library inside somebody else's server.
 
 mod api;
+mod churn;
 mod client;
 mod deflate;
 mod embed;

@@ -110,3 +110,31 @@ async fn what_outlives_its_time_in_the_outbox_is_told_as_lost() {
     assert_eq!(next(&mut client).await["data"], "in time");
     assert_eq!(gateway.metric("fanfare_dropped_total{reason=\"expired\"}").await, 1.0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_may_stand_in_the_message_itself() {
+    let rules = "[http]\nsend_buffer_bytes = 4096\n[[channels.rules]]\nmatch = 'prices'\n\
+        policy = 'conflate'\nkey_pointer = '/symbol'\n";
+    let gateway = Gateway::configured(rules).await;
+    let mut client = session(&gateway, "channel=prices").await;
+    let padding = "x".repeat(8 << 10);
+    for round in 0..80_u64 {
+        let symbol = ["a", "b"][round as usize % 2];
+        let data = json!({"symbol": symbol, "price": round, "padding": padding});
+        publish(&gateway, json!({"channel": "prices", "data": data})).await;
+    }
+    let (mut prices, mut count, mut lost) = (HashMap::new(), 0, 0);
+    while count + lost < 80 {
+        let message = next(&mut client).await;
+        if message["type"] == "gap" {
+            assert_eq!(message["reason"], "conflate");
+            lost += message["lost"].as_u64().unwrap();
+            continue;
+        }
+        count += 1;
+        let data = &message["data"];
+        prices.insert(data["symbol"].as_str().unwrap().to_owned(), data["price"].clone());
+    }
+    assert!(lost > 0);
+    assert_eq!(prices, HashMap::from([("a".into(), json!(78)), ("b".into(), json!(79))]));
+}

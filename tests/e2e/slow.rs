@@ -227,3 +227,34 @@ async fn conflate_without_keys_keeps_the_end_and_says_so() {
     assert_eq!(numbers.last(), Some(&99));
     assert_eq!(reasons, ["drop_oldest"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_reads_just_fast_enough_stays_and_the_others_do_not_feel_it() {
+    const MESSAGES: u32 = 60;
+    let gateway = Gateway::start(&[], &[("FANFARE_HTTP_SEND_BUFFER_BYTES", "65536")]).await;
+    let mut healthy = gateway.connect("/ws?channel=big").await;
+    let mut slow = stalled(&gateway, 1).await.remove(0);
+    let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    // It reads one whenever it is five behind, and so is always behind and never too far.
+    let sipping = tokio::spawn(async move {
+        for number in 0..MESSAGES {
+            while hears.recv().await.is_some_and(|newest: u32| newest < number + 5) {}
+            assert_eq!(number_of(&slow.next().await), number);
+        }
+        slow
+    });
+    let mut most = 0.0_f64;
+    for number in 0..MESSAGES {
+        publish(&gateway, number).await;
+        // With the other behind all the time, this one has each message before the next is sent.
+        assert_eq!(number_of(&healthy.next().await), number);
+        heard.send(number).unwrap();
+        most = most.max(gateway.metric("fanfare_memory_bytes").await);
+    }
+    drop(heard);
+    let mut slow = sipping.await.unwrap();
+    assert!(most > 0.0 && most < (512 << 10) as f64, "{most} bytes held at most");
+    assert_eq!(gateway.metric("fanfare_disconnects_total{reason=\"slow_consumer\"}").await, 0.0);
+    publish(&gateway, 4_711).await;
+    assert_eq!(number_of(&slow.next().await), 4_711, "and it is a healthy session again");
+}

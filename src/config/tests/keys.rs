@@ -94,15 +94,21 @@ fn rules_for_channels_are_taken_from_the_file() {
         World::new().file("f.toml", text).flags(|f| f.config = Some("f.toml".into())).load()
     };
     let settings = load(
-        "[[channels.rules]]\nmatch = 'news.*'\npolicy = 'drop_newest'\n\
+        "[[channels.rules]]\nmatch = 'news.*'\npolicy = 'drop_newest'\nkey_pointer = '/a'\n\
          [[channels.rules]]\nmatch = 'news.1'\nhistory_publications_max = 7\n\
          history_bytes_max = 2048\nhistory_age_max_ms = 5\ncache = true\npresence = true\njoin_leave = true\n",
     );
     let rules = settings.unwrap().channels;
     assert_eq!((rules.len(), rules.of("news.2").policy), (2, Some(SlowConsumerPolicy::DropNewest)));
     let history = HistoryOptions { publications_max: 7, bytes_max: 2_048, age_max_ms: 5 };
-    let expected =
-        ChannelOptions { policy: None, history, cache: true, presence: true, join_leave: true };
+    let expected = ChannelOptions {
+        policy: None,
+        key_pointer: None,
+        history,
+        cache: true,
+        presence: true,
+        join_leave: true,
+    };
     assert_eq!(**rules.of("news.1"), expected);
     assert_eq!(**rules.of("chat"), ChannelOptions::default());
 
@@ -110,6 +116,7 @@ fn rules_for_channels_are_taken_from_the_file() {
         ("policy = 'disconnect'", 1, "channels.rules[0] has no match"),
         ("match = 'a b'", 1, "that no channel can have"),
         ("match = 'a'\ncache = true", 1, "without a history"),
+        ("match = 'a'\nkey_pointer = 'a'", 1, "like /symbol"),
         ("match = 'a'\n[[channels.rules]]\nmatch = 'a'", 3, "channels.rules[1] is the second one"),
         (
             "match = 'a'\npolicy = 'drop'",

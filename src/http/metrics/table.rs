@@ -2,7 +2,7 @@
 //!
 //! Counters end in `_total`; units are base units and stand in the name.
 
-use super::super::tally::{ConnectionRefused, HeadRefused, UpgradeRefused};
+use super::super::tally::{ConnectionRefused, EntryRefused, HeadRefused, UpgradeRefused};
 use super::{Kind, Metric, Samples, Source};
 use crate::base::counters::{Count, Counters, DeflateCounters, LaneCounters, PASS_US_BOUNDS};
 use crate::base::disconnect::Reason;
@@ -310,6 +310,51 @@ pub(super) const METRICS: &[Metric] = &[
         help: "Times that accepting a connection failed, most often for want of file descriptors.",
         kind: Kind::Counter,
         read: |from, to| to.one(from.state.tally().accept_errors.get()),
+    },
+    Metric {
+        name: "fanfare_connections_failed_total",
+        help: "Connections that ended before they were HTTP, by reason: no proper header of the \
+               PROXY protocol or TLS handshake, or not in time.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            for why in EntryRefused::ALL {
+                to.with("reason", why.name(), from.state.tally().entries_refused(why).get());
+            }
+        },
+    },
+    Metric {
+        name: "fanfare_tls_handshakes_total",
+        help: "TLS handshakes done, by version.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            for (version, count) in ["1.2", "1.3"].iter().zip(&from.state.tally().tls_handshakes) {
+                to.with("version", version, count.get());
+            }
+        },
+    },
+    Metric {
+        name: "fanfare_tls_reloads_total",
+        help: "Times that a listener's certificate was read again, by result: after a failure the \
+               old one stays.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            for (result, count) in ["ok", "failed"].iter().zip(&from.state.tally().tls_reloads) {
+                to.with("result", result, count.get());
+            }
+        },
+    },
+    Metric {
+        name: "fanfare_tls_certificate_not_after_timestamp_seconds",
+        help: "When the certificate of a listener is over. Listeners count from 0 as the log names \
+               them.",
+        kind: Kind::Gauge,
+        read: |from, to| {
+            for (at, time) in from.state.tally().certificates_not_after.iter().enumerate() {
+                if time.get() != 0 {
+                    to.with("listener", at, time.get());
+                }
+            }
+        },
     },
     Metric {
         name: "fanfare_tasks",

@@ -202,8 +202,7 @@ pub(crate) const KEYS: &[Key] = &[
          version_min is 1.2 or 1.3. With proxy_protocol every connection has to begin with a header \
          of the PROXY protocol, version 1 or 2, and whoever reaches the listener can claim any \
          address with it. serves is a list of clients, api and metrics, by default all of them.")
-        .example("[{ address = \"0.0.0.0:8443\", tls = { certificate_file = \"a.pem\", key_file = \
-                  \"a.key\" } }]"),
+        .example("[{ address = \"unix:/run/fanfare.sock\", serves = [\"api\", \"metrics\"] }]"),
     key("insecure", Kind::Switch, |s| Some(s.insecure.into()),
         "Allows what is refused otherwise: an address that others can reach without keys for the \
          API and for sessions, and sessions without tokens beside an API with keys."),

@@ -2,6 +2,7 @@
 
 mod errors;
 mod keys;
+mod listeners;
 mod secrets;
 
 use std::collections::BTreeMap;

@@ -28,8 +28,14 @@ impl Stream {
 
     fn io(&mut self) -> Pin<&mut dyn Duplex> {
         match self {
-            Self::Tcp(stream) => Pin::new(stream),
-            Self::Unix(stream) => Pin::new(stream),
+            Self::Tcp(stream) => {
+                let stream: Pin<&mut TcpStream> = Pin::new(stream);
+                stream
+            }
+            Self::Unix(stream) => {
+                let stream: Pin<&mut UnixStream> = Pin::new(stream);
+                stream
+            }
             Self::Other(stream) => stream.as_mut(),
         }
     }

@@ -24,7 +24,8 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
-    fn trust(&self, peer: Peer) -> bool {
+    /// Whether this peer is one of them.
+    pub fn trust(&self, peer: Peer) -> bool {
         match peer {
             Peer::At(address) => self.networks.iter().any(|net| net.contains(address.ip())),
             Peer::Local => self.local,

@@ -30,7 +30,7 @@ use super::query;
 use super::state::State;
 use super::tally::UpgradeRefused;
 use crate::base::position::{Recover, StreamPosition};
-use crate::connection::{Accept, EventStream, UpgradeError};
+use crate::connection::{Accept, EventStream, Permit, UpgradeError};
 use crate::protocol::sse;
 
 /// When browsers come back after a stream broke, in milliseconds: spread, so that those whom one
@@ -76,7 +76,9 @@ fn decide<B>(
     let (grant, _) = authorise(state, request, &channels)?;
     let accept = of_peer(Accept::new(grant).channels(channels), peer);
     let head = head(request.headers(), rand::rng().random_range(RETRY_MS));
-    EventStream::open(&state.hub, accept, &recover, head).map_err(refused)
+    let mut stream = EventStream::open(&state.hub, accept, &recover, head).map_err(refused)?;
+    stream.hold(request.extensions().get::<Permit>().cloned());
+    Ok(stream)
 }
 
 fn refused(error: UpgradeError) -> (UpgradeRefused, Refusal) {

@@ -49,7 +49,8 @@ pub enum ConnectionRefused {
 }
 
 impl ConnectionRefused {
-    pub(super) const ALL: [ConnectionRefused; 3] =
+    /// All of them.
+    pub const ALL: [ConnectionRefused; 3] =
         [ConnectionRefused::Total, ConnectionRefused::AddressCount, ConnectionRefused::AddressRate];
 
     /// Its name in metrics and logs.

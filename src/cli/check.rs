@@ -1,10 +1,12 @@
 //! `fanfare check`: whether a configuration is good, and what it would run.
 
 use super::exit::Failure;
-use crate::config::{self, Flags, Process, Settings};
+use crate::config::{self, Flags, ListenerSettings, Process, Settings};
+use crate::gateway;
 
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let settings = config::load(flags, &Process)?;
+    gateway::check_certificates(&settings)?;
     super::print(&format!("ok: {}\n", summary(&settings)))
 }
 
@@ -22,10 +24,18 @@ fn summary(settings: &Settings) -> String {
             format!("sessions keyed ({} {}: {})", names.len(), keys(names.len()), names.join(", "))
         }
     };
+    let listeners: Vec<String> = settings.listeners.iter().map(listener).collect();
     format!(
         "would listen on {}; {api}; {sessions}; {} lanes; messages up to {} bytes",
-        settings.listen, settings.hub.lanes, settings.messages.message_bytes_max
+        listeners.join(", "),
+        settings.hub.lanes,
+        settings.messages.message_bytes_max
     )
+}
+
+fn listener(listener: &ListenerSettings) -> String {
+    let tls = if listener.tls.is_some() { " (TLS)" } else { "" };
+    format!("{}{tls}", listener.address)
 }
 
 fn keys(count: usize) -> &'static str {

@@ -62,7 +62,7 @@ impl From<StartError> for Failure {
         let text = error.to_string();
         match error {
             StartError::Listen { .. } => Self::Address(text),
-            StartError::Auth(_) => Self::Key(text),
+            StartError::Auth(_) | StartError::Tls(_) => Self::Key(text),
             _ => Self::Other(text),
         }
     }

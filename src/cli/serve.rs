@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 use super::exit::Failure;
 use super::logging;
 use crate::config::{self, Flags, Process, Settings};
-use crate::gateway;
+use crate::gateway::{self, Inherited};
 
 /// What tasks may take to notice that the gateway has ended. Nothing is owed to anyone by then.
 const LEFTOVERS_TIMEOUT: Duration = Duration::from_millis(100);
@@ -18,12 +18,13 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     logging::start(&settings.log);
     warn_of_what_is_open(&settings);
     raise_descriptor_limit();
+    let inherited = Inherited::take();
     let runtime = Builder::new_multi_thread()
         .worker_threads(settings.hub.lanes)
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("cannot start threads: {error}")))?;
-    let ended = runtime.block_on(gateway::run_until_signal(settings));
+    let ended = runtime.block_on(gateway::run_until_signal(settings, inherited));
     runtime.shutdown_timeout(LEFTOVERS_TIMEOUT);
     ended?;
     Ok(())
@@ -41,7 +42,8 @@ fn raise_descriptor_limit() {
 
 /// Says what anyone may do, and how to end that.
 fn warn_of_what_is_open(settings: &Settings) {
-    let listen = settings.listen;
+    let addresses = settings.listeners.iter().map(|listener| listener.address.to_string());
+    let listen = addresses.collect::<Vec<_>>().join(", ");
     if settings.open_mode {
         tracing::warn!(
             "OPEN: there are no keys, so anyone who reaches {listen} may subscribe, publish and \

@@ -9,13 +9,13 @@
 //!
 //! So once anything is keyed, the part without keys is never open by accident.
 
-use std::net::SocketAddr;
-
 use super::error::{ConfigError, Place};
 
 pub(crate) struct Asked {
-    pub(crate) listen: SocketAddr,
-    pub(crate) listen_place: Place,
+    /// Where others can reach it, if they can.
+    pub(crate) reached: Option<String>,
+    /// Where that was given, or else where it listens.
+    pub(crate) place: Place,
     pub(crate) insecure: bool,
     pub(crate) has_api_keys: bool,
     pub(crate) has_auth_keys: bool,
@@ -23,9 +23,8 @@ pub(crate) struct Asked {
 
 /// Whether the gateway is open, if it may start.
 pub(crate) fn decide(asked: Asked) -> Result<bool, ConfigError> {
-    // `::ffff:127.0.0.1` is loopback too.
-    let is_allowed = asked.insecure || asked.listen.ip().to_canonical().is_loopback();
-    let listen = asked.listen;
+    let is_allowed = asked.insecure || asked.reached.is_none();
+    let listen = asked.reached.unwrap_or_default();
     let what = match (asked.has_api_keys, asked.has_auth_keys) {
         (true, true) => return Ok(false),
         (false, false) if is_allowed => return Ok(true),
@@ -48,17 +47,21 @@ pub(crate) fn decide(asked: Asked) -> Result<bool, ConfigError> {
                           sessions open with --insecure"
             .into(),
     };
-    Err(ConfigError::new(asked.listen_place, what))
+    Err(ConfigError::new(asked.place, what))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Places;
+    use super::super::listeners::{listeners, reached};
     use super::*;
 
     fn decided(listen: &str, insecure: bool, api: bool, auth: bool) -> Result<bool, String> {
+        let places = Places::default();
+        let listeners = listeners(Some(listen), None, &places).unwrap();
         decide(Asked {
-            listen: listen.parse().unwrap(),
-            listen_place: Place::Default,
+            reached: reached(&listeners, &places).map(|(at, _)| at.address.to_string()),
+            place: Place::Default,
             insecure,
             has_api_keys: api,
             has_auth_keys: auth,

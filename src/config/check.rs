@@ -1,13 +1,12 @@
 //! From what was typed to what is used: the one step that can fail for what a value means.
 
-use std::net::SocketAddr;
-
 use tracing_subscriber::EnvFilter;
 
 use super::Places;
 use super::access;
 use super::environment::Environment;
 use super::error::{ConfigError, Place};
+use super::listeners;
 use super::raw::{Raw, RawDeflate, RawHttp, RawHub, RawMessages};
 use super::rules;
 use super::secrets::{self, Files};
@@ -18,6 +17,7 @@ use crate::base::limits::{
     DeflateSettings, HttpLimits, HubLimits, MessageLimits, SlowConsumerPolicy,
 };
 use crate::base::network::{Network, NotANetwork};
+use crate::http::TrustedProxies;
 
 /// The longest name of a cookie, in bytes: browsers bound name and value together at 4 KiB.
 const COOKIE_NAME_BYTES_MAX: usize = 128;
@@ -29,14 +29,15 @@ pub(crate) fn settings(
     environment: &dyn Environment,
 ) -> Result<Settings, ConfigError> {
     let files = Files { places, environment };
-    let listen = listen(raw.listen.as_deref(), places)?;
+    let listeners = listeners::listeners(raw.listen.as_deref(), raw.listeners, places)?;
+    let reached = listeners::reached(&listeners, places);
     let insecure = raw.insecure.unwrap_or(false);
     let api = secrets::api(raw.api, &files)?;
     let auth_cookie = cookie(raw.auth.cookie.as_deref(), places)?;
     let auth = secrets::auth(raw.auth, &files)?;
     let open_mode = access::decide(access::Asked {
-        listen,
-        listen_place: places.of("listen"),
+        reached: reached.as_ref().map(|(listener, _)| listener.address.to_string()),
+        place: reached.map_or_else(|| places.of("listen"), |(_, place)| place),
         insecure,
         has_api_keys: api.keys_count > 0,
         has_auth_keys: auth.is_some(),
@@ -46,7 +47,7 @@ pub(crate) fn settings(
         ConfigError::new(places.of_item("origins.allow", error.index), error.to_string())
     })?;
     let settings = Settings {
-        listen,
+        listeners,
         open_mode,
         insecure,
         api,
@@ -57,6 +58,8 @@ pub(crate) fn settings(
         channels: rules::channels(raw.channels.rules.unwrap_or_default(), places)?,
         messages: messages(&raw.messages),
         http: http(&raw.http),
+        trusted_proxies: trusted_proxies(raw.http.trusted_proxies, places)?,
+        tls_reload_interval_ms: raw.tls.reload_interval_ms.unwrap_or(5_000),
         per_address_exempt: exempt(raw.http.per_address_exempt, places)?,
         drain_timeout_ms: raw.drain.timeout_ms.unwrap_or(10_000),
         log: LogSettings {
@@ -69,16 +72,6 @@ pub(crate) fn settings(
     };
     bounds(&settings, places)?;
     Ok(settings)
-}
-
-fn listen(typed: Option<&str>, places: &Places) -> Result<SocketAddr, ConfigError> {
-    typed.unwrap_or("127.0.0.1:8000").parse().map_err(|_| {
-        ConfigError::new(
-            places.of("listen"),
-            "listen takes an IP address and a port; write it like 127.0.0.1:8000, 0.0.0.0:8000 or \
-             [::]:8000",
-        )
-    })
 }
 
 fn cookie(typed: Option<&str>, places: &Places) -> Result<String, ConfigError> {
@@ -186,12 +179,30 @@ fn http(raw: &RawHttp) -> HttpLimits {
 
 fn exempt(typed: Option<Vec<String>>, places: &Places) -> Result<Vec<Network>, ConfigError> {
     let Some(typed) = typed else { return Ok(per_address_exempt()) };
-    let networks = typed.iter().enumerate().map(|(at, text)| {
-        text.parse().map_err(|error: NotANetwork| {
-            ConfigError::new(places.of_item("http.per_address_exempt", at), error.to_string())
-        })
-    });
-    networks.collect()
+    let path = "http.per_address_exempt";
+    typed.iter().enumerate().map(|(at, text)| network(path, at, text, places)).collect()
+}
+
+fn trusted_proxies(
+    typed: Option<Vec<String>>,
+    places: &Places,
+) -> Result<TrustedProxies, ConfigError> {
+    let mut trusted = TrustedProxies::default();
+    for (at, text) in typed.unwrap_or_default().iter().enumerate() {
+        match text.as_str() {
+            "unix" => trusted.local = true,
+            text => {
+                trusted.networks.push(network("http.trusted_proxies", at, text, places)?);
+            }
+        }
+    }
+    Ok(trusted)
+}
+
+fn network(path: &str, at: usize, text: &str, places: &Places) -> Result<Network, ConfigError> {
+    text.parse().map_err(|error: NotANetwork| {
+        ConfigError::new(places.of_item(path, at), format!("{path}[{at}] is {error}"))
+    })
 }
 
 /// Bounds that only make sense together: the largest message must fit wherever it waits.

@@ -24,7 +24,7 @@ pub(crate) struct Entries(BTreeMap<&'static str, Entry>);
 
 /// Where each key was given.
 #[derive(Debug, Default)]
-pub(crate) struct Places(BTreeMap<&'static str, (Place, Vec<Place>)>);
+pub(crate) struct Places(pub(super) BTreeMap<&'static str, (Place, Vec<Place>)>);
 
 impl Places {
     pub(crate) fn of(&self, path: &str) -> Place {
@@ -115,7 +115,7 @@ impl Entries {
                 (!items.contains(&"")).then(|| items.into())
             }
             Kind::Text | Kind::Choice(_) | Kind::Secret => Some(text.into()),
-            Kind::Tables(_) => None,
+            Kind::Table(_) | Kind::Tables(_) => None,
         };
         let value = value.filter(|value| fits(key.kind, value)).ok_or_else(|| {
             let wanted = match key.kind {
@@ -165,6 +165,7 @@ pub(crate) fn fits(kind: Kind, value: &Value) -> bool {
         Kind::List | Kind::SecretList => {
             value.as_array().is_some_and(|items| items.iter().all(Value::is_str))
         }
+        Kind::Table(_) => value.is_table(),
         Kind::Tables(_) => value.as_array().is_some_and(|items| items.iter().all(Value::is_table)),
     }
 }
@@ -193,6 +194,7 @@ fn use_instead(key: &Key) -> String {
         "auth.keys" => {
             "for a single key set FANFARE_AUTH_SECRET or FANFARE_AUTH_SECRET_FILE".into()
         }
+        "listeners" => "write [[listeners]] and its entries there, or use listen".into(),
         "channels.rules" => "write [[channels.rules]] and its entries there".into(),
         path => {
             let file = if path == "api.keys" { "api.keys_file" } else { "auth.secret_file" };

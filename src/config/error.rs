@@ -1,7 +1,7 @@
 //! What is wrong with a configuration: one line that says where, what, and what to do.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where a value was given.
@@ -19,6 +19,15 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// A path that was given here. In the configuration file a relative one counts from its directory,
+    /// so that it does not matter where the program is started.
+    pub(crate) fn resolve(&self, path: &str) -> PathBuf {
+        match self {
+            Self::File(file, _) => file.parent().unwrap_or(Path::new("")).join(path),
+            _ => path.into(),
+        }
+    }
+
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::Default
     }

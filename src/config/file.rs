@@ -109,6 +109,9 @@ impl File<'_> {
                 let what = format!("{} has no {}; {advice}", kind.one, shown(name));
                 return Err(ConfigError::new(place, what));
             };
+            if let (Kind::Table(inner), DeValue::Table(table)) = (entry, value.get_ref()) {
+                self.check_table(inner, table)?;
+            }
             if !plain(value.get_ref()).is_some_and(|value| fits(*entry, &value)) {
                 let what = format!("{name} takes {}; change it", entry.wanted());
                 return Err(ConfigError::new(place, what));

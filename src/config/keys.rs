@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     SecretList,
     /// A list of tables, each with these entries: in the file only.
     Tables(&'static TableKind),
+    /// A table in one of those, with these entries.
+    Table(&'static TableKind),
 }
 
 /// What each table of a list may hold.
@@ -53,7 +55,7 @@ impl Kind {
     pub(crate) fn is_secret(self) -> bool {
         match self {
             Self::Secret | Self::SecretList => true,
-            Self::Tables(tables) => tables.is_secret,
+            Self::Tables(table) | Self::Table(table) => table.is_secret,
             _ => false,
         }
     }
@@ -67,6 +69,7 @@ impl Kind {
             Self::Choice(names) => format!("one of {}", names.join(", ")),
             Self::List | Self::SecretList => "a list of texts: [\"...\", \"...\"]".into(),
             Self::Tables(tables) => format!("a list of tables: {}", tables.example),
+            Self::Table(table) => format!("a table: {}", table.example),
         }
     }
 }
@@ -84,6 +87,32 @@ const AUTH_KEYS: TableKind = TableKind {
     ],
     example: "[{ kid = \"a\", algorithm = \"HS256\", secret = \"...\" }]",
     is_secret: true,
+};
+
+/// `listeners`.
+const LISTENERS: TableKind = TableKind {
+    one: "a listener",
+    entries: &[
+        ("address", Kind::Text),
+        ("tls", Kind::Table(&LISTENER_TLS)),
+        ("proxy_protocol", Kind::Switch),
+        ("serves", Kind::List),
+    ],
+    example: "[{ address = \"0.0.0.0:8000\", serves = [\"clients\"] }]",
+    is_secret: false,
+};
+
+/// `tls` of one of them.
+const LISTENER_TLS: TableKind = TableKind {
+    one: "tls",
+    entries: &[
+        ("certificate_file", Kind::Text),
+        ("key_file", Kind::Text),
+        ("client_ca_file", Kind::Text),
+        ("version_min", Kind::Choice(&["1.2", "1.3"])),
+    ],
+    example: "{ certificate_file = \"a.pem\", key_file = \"a.key\" }",
+    is_secret: false,
 };
 
 /// `channels.rules`.
@@ -163,8 +192,18 @@ fn text(text: &str) -> Option<Value> {
 /// Every key, section by section.
 #[rustfmt::skip]
 pub(crate) const KEYS: &[Key] = &[
-    key("listen", Kind::Text, |s| text(&s.listen.to_string()),
-        "The IP address and port to listen on."),
+    key("listen", Kind::Text, |s| text(&s.listen()?.to_string()),
+        "The IP address and port to listen on, without TLS, for everything. Only with this default \
+         where there are no listeners."),
+    key("listeners", Kind::Tables(&LISTENERS), |_| None,
+        "More to listen on. Each has an address: an IP address and port, unix:/PATH, fd:NAME for a \
+         socket of that name that systemd handed over (FileDescriptorName=), or systemd for all \
+         others it did. tls has certificate_file and key_file, in PEM, both read again when they \
+         change; with client_ca_file clients need a certificate of one of those authorities; \
+         version_min is 1.2 or 1.3. With proxy_protocol every connection has to begin with a header \
+         of the PROXY protocol, version 1 or 2, and whoever reaches the listener can claim any \
+         address with it. serves is a list of clients, api and metrics, by default all of them.")
+        .example("[{ address = \"unix:/run/fanfare.sock\", serves = [\"api\", \"metrics\"] }]"),
     key("insecure", Kind::Switch, |s| Some(s.insecure.into()),
         "Allows what is refused otherwise: an address that others can reach without keys for the \
          API and for sessions, and sessions without tokens beside an API with keys."),
@@ -338,11 +377,21 @@ pub(crate) const KEYS: &[Key] = &[
          does not route: 127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, \
          ::1 and fc00::/7. Given, it stands instead of them; http.connections_max holds for all.")
         .example("[\"127.0.0.0/8\", \"203.0.113.7\"]"),
+    key("http.trusted_proxies", Kind::List, |_| None,
+        "Networks of reverse proxies whose X-Forwarded-For is believed, and unix for whoever comes \
+         through a Unix socket: the last address in it that is no trusted proxy counts as that of \
+         the client, in the API, in logs and for the bounds for one address. By default nobody is.")
+        .example("[\"10.0.0.0/8\", \"unix\"]"),
     number("http.send_buffer_bytes", (1 << 12, GIB), |s| int(s.http.send_buffer_bytes),
         "Bytes that the kernel keeps for one connection that does not read (SO_SNDBUF)."),
     number("http.tcp_user_timeout_ms", (1_000, HOUR_MS), |s| int(s.http.tcp_user_timeout_ms),
         "How long the kernel lets sent bytes go without an acknowledgement before it ends the \
          connection (TCP_USER_TIMEOUT)."),
+
+    number("tls.reload_interval_ms", (100, DAY_MS), |s| int(s.tls_reload_interval_ms),
+        "How often the files of certificates and keys are looked at. If they have changed they are \
+         read again, as they are at SIGHUP; connections are not touched. What is no good is logged, \
+         and the old ones stay."),
 
     number("drain.timeout_ms", (0, HOUR_MS), |s| int(s.drain_timeout_ms),
         "How long a graceful end may take before what is left is cut off."),

@@ -15,6 +15,7 @@ mod environment;
 mod error;
 mod file;
 mod keys;
+mod listeners;
 mod raw;
 mod reference;
 mod rules;
@@ -28,7 +29,10 @@ use std::path::PathBuf;
 
 pub use environment::{Environment, Process};
 pub use error::ConfigError;
-pub use settings::{ApiSettings, LogFormat, LogSettings, Settings};
+pub use settings::{
+    ApiSettings, ListenAddress, ListenerSettings, LogFormat, LogSettings, Settings, TlsSettings,
+    TlsVersion,
+};
 
 use crate::auth::jwt::AuthSettings;
 use entries::{CONFIG_VARIABLE, Entries, Places};

@@ -12,6 +12,7 @@ use super::secret::Secret;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Raw {
     pub(crate) listen: Option<String>,
+    pub(crate) listeners: Option<Vec<RawListener>>,
     pub(crate) insecure: Option<bool>,
     pub(crate) api: RawApi,
     pub(crate) auth: RawAuth,
@@ -21,8 +22,34 @@ pub(crate) struct Raw {
     pub(crate) messages: RawMessages,
     pub(crate) deflate: RawDeflate,
     pub(crate) http: RawHttp,
+    pub(crate) tls: RawTls,
     pub(crate) drain: RawDrain,
     pub(crate) log: RawLog,
+}
+
+/// One of several listeners.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawListener {
+    pub(crate) address: Option<String>,
+    pub(crate) tls: Option<RawListenerTls>,
+    pub(crate) proxy_protocol: Option<bool>,
+    pub(crate) serves: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawListenerTls {
+    pub(crate) certificate_file: Option<String>,
+    pub(crate) key_file: Option<String>,
+    pub(crate) client_ca_file: Option<String>,
+    pub(crate) version_min: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawTls {
+    pub(crate) reload_interval_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -143,6 +170,7 @@ pub(crate) struct RawHttp {
     pub(crate) connections_per_address_max: Option<usize>,
     pub(crate) connects_per_address_per_s_max: Option<u32>,
     pub(crate) per_address_exempt: Option<Vec<String>>,
+    pub(crate) trusted_proxies: Option<Vec<String>>,
     pub(crate) send_buffer_bytes: Option<usize>,
     pub(crate) tcp_user_timeout_ms: Option<u64>,
 }

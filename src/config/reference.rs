@@ -45,7 +45,7 @@ fn description(key: &Key) -> String {
         _ => String::new(),
     };
     let variable = match key.kind {
-        Kind::Tables(_) => "Only in the file.".into(),
+        Kind::Tables(_) | Kind::Table(_) => "Only in the file.".into(),
         Kind::List | Kind::SecretList => format!("{} (with commas between).", key.variable()),
         _ => format!("{}.", key.variable()),
     };

@@ -1,7 +1,5 @@
 //! The keys of the API and of tokens: from texts and files to what checks them.
 
-use std::path::{Path, PathBuf};
-
 use super::Places;
 use super::environment::Environment;
 use super::error::{ConfigError, Place, shown};
@@ -24,13 +22,9 @@ pub(crate) struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// The text of the file that `path` named at `place`. From the configuration file a relative
-    /// path counts from its directory, so that it does not matter where the program is started.
+    /// The text of the file that `path` named at `place`.
     fn read(&self, key: &str, path: &str, place: &Place) -> Result<String, ConfigError> {
-        let resolved: PathBuf = match place {
-            Place::File(file, _) => file.parent().unwrap_or(Path::new("")).join(path),
-            _ => path.into(),
-        };
+        let resolved = place.resolve(path);
         self.environment.read_file(&resolved).map_err(|error| {
             let resolved = shown(&resolved.to_string_lossy());
             let what =

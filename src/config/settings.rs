@@ -1,6 +1,8 @@
 //! What is used: checked and concrete.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::auth::api_key::ApiKeys;
 use crate::auth::jwt::AuthSettings;
@@ -8,12 +10,13 @@ use crate::auth::origin::OriginList;
 use crate::base::channels::ChannelRules;
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
 use crate::base::network::Network;
+use crate::http::{Serves, TrustedProxies};
 
 /// Everything that a gateway runs with. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to listen.
-    pub listen: SocketAddr,
+    /// Where to listen, at least one.
+    pub listeners: Vec<ListenerSettings>,
     /// Whether nothing is keyed: anyone who reaches the address may subscribe, publish and use
     /// the API.
     pub open_mode: bool,
@@ -39,6 +42,10 @@ pub struct Settings {
     pub http: HttpLimits,
     /// Networks whose addresses the bounds for one address do not hold for.
     pub per_address_exempt: Vec<Network>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// How often the files of certificates are looked at, in milliseconds.
+    pub tls_reload_interval_ms: u64,
     /// How long a graceful end may take, in milliseconds.
     pub drain_timeout_ms: u64,
     /// What is logged, and how.
@@ -58,6 +65,82 @@ pub(crate) fn per_address_exempt() -> Vec<Network> {
         "fc00::/7",
     ];
     networks.into_iter().filter_map(|network| network.parse().ok()).collect()
+}
+
+impl Settings {
+    /// The first TCP address that is listened on.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.listeners.iter().find_map(|listener| match listener.address {
+            ListenAddress::Tcp(address) => Some(address),
+            _ => None,
+        })
+    }
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Where.
+    pub address: ListenAddress,
+    /// With TLS, or without.
+    pub tls: Option<TlsSettings>,
+    /// Whether every connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// What it answers.
+    pub serves: Serves,
+}
+
+impl ListenerSettings {
+    /// On a TCP address, for everything, without TLS.
+    pub fn plain(address: SocketAddr) -> Self {
+        let address = ListenAddress::Tcp(address);
+        Self { address, tls: None, proxy_protocol: false, serves: Serves::ALL }
+    }
+}
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket that is made at this path.
+    Unix(PathBuf),
+    /// Sockets that a parent handed over by systemd's protocol: those with this name, or all that no
+    /// other listener names.
+    Systemd(Option<String>),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(None) => f.write_str("systemd"),
+            Self::Systemd(Some(name)) => write!(f, "fd:{name}"),
+        }
+    }
+}
+
+/// The TLS of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The certificate and those between it and the authority, in PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key, in PEM.
+    pub key_file: PathBuf,
+    /// The authorities, in PEM, of which a client needs a certificate; without it no client does.
+    pub client_ca_file: Option<PathBuf>,
+    /// The lowest version.
+    pub version_min: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2 (RFC 5246).
+    V12,
+    /// 1.3 (RFC 8446).
+    V13,
 }
 
 /// Who may use the HTTP API.

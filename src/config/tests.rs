@@ -2,6 +2,7 @@
 
 mod errors;
 mod keys;
+mod listeners;
 mod secrets;
 
 use std::collections::BTreeMap;
@@ -85,7 +86,7 @@ fn canary() -> String {
 #[test]
 fn nothing_given_is_an_open_gateway_on_loopback() {
     let settings = World::new().load().unwrap();
-    assert_eq!(settings.listen.to_string(), "127.0.0.1:8000");
+    assert_eq!(settings.listen().unwrap().to_string(), "127.0.0.1:8000");
     assert!(settings.open_mode && settings.auth.is_none() && settings.api.keys.is_empty());
     assert_eq!((settings.hub.lanes, settings.drain_timeout_ms), (3, 10_000));
     assert_eq!(settings.log.filter, "info");
@@ -96,11 +97,11 @@ fn the_environment_overrides_the_file_and_flags_override_both() {
     let file =
         World::new().config("listen = '127.0.0.1:1'\n[hub]\nlanes = 5\n[log]\nformat='json'");
     let settings = file.load().unwrap();
-    assert_eq!((settings.listen.port(), settings.hub.lanes), (1, 5));
+    assert_eq!((settings.listen().unwrap().port(), settings.hub.lanes), (1, 5));
     assert_eq!(settings.log.format, LogFormat::Json);
     let both = file.variable("FANFARE_LISTEN", "127.0.0.1:2").variable("FANFARE_HUB_LANES", "6");
     let settings = both.load().unwrap();
-    assert_eq!((settings.listen.port(), settings.hub.lanes), (2, 6));
+    assert_eq!((settings.listen().unwrap().port(), settings.hub.lanes), (2, 6));
     assert_eq!(settings.log.format, LogFormat::Json, "what is not overridden stays");
     let all = both.set("hub.lanes=7").set("hub.lanes=8").set("listen=127.0.0.1:3");
     assert_eq!(all.load().unwrap().hub.lanes, 8, "the later of two counts");
@@ -109,7 +110,7 @@ fn the_environment_overrides_the_file_and_flags_override_both() {
         flags.log_format = Some("text".into());
     });
     let settings = all.load().unwrap();
-    assert_eq!((settings.listen.port(), settings.log.format), (4, LogFormat::Text));
+    assert_eq!((settings.listen().unwrap().port(), settings.log.format), (4, LogFormat::Text));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::discard::poll_discard;
 use super::dispatch::subscribed;
-use super::upgrade::{Accept, UpgradeError};
+use super::upgrade::{Accept, Permit, UpgradeError};
 use crate::base::position::Recover;
 use crate::hub::session::Session;
 use crate::hub::{Hub, SubscribeError};
@@ -20,6 +20,8 @@ use crate::protocol::{Form, WireFormat};
 pub struct EventStream {
     hub: Hub,
     session: Arc<Session>,
+    /// What its connection counts for.
+    _permit: Option<Permit>,
 }
 
 impl EventStream {
@@ -38,7 +40,7 @@ impl EventStream {
         let session = hub.open(accept.session_options(form)).map_err(UpgradeError::Open)?;
         // What a listener sends means nothing; with its end of the connection everything ends.
         session.close_unheard();
-        let stream = Self { hub: hub.clone(), session };
+        let stream = Self { hub: hub.clone(), session, _permit: None };
         let session = &stream.session;
         let welcome = Welcome {
             session: session.id,
@@ -60,6 +62,11 @@ impl EventStream {
             }
         }
         Ok(stream)
+    }
+
+    /// Keeps this for as long as it lives.
+    pub(crate) fn hold(&mut self, permit: Option<Permit>) {
+        self._permit = permit;
     }
 
     /// Writes to the socket until the peer or the hub ends it.

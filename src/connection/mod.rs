@@ -2,7 +2,8 @@
 //!
 //! [`upgrade`] is the way in for anybody's hyper or axum program. Then one small task per
 //! connection reads ([`reader`]) and acts ([`dispatch`]); what goes out is the hub's business.
-//! [`EventStream`] is for a peer that only listens. [`StrictStream`] is for whoever serves HTTP with hyper alone, as the gateway does.
+//! [`EventStream`] is for a peer that only listens. [`StrictStream`] is for whoever serves HTTP with hyper
+//! alone, as the gateway does.
 //!
 //! Invariant: a reader never writes to its socket. What it has to answer goes through the session's
 //! lane, like everything else.
@@ -13,10 +14,12 @@ mod events;
 mod framing;
 mod reader;
 mod socket;
+mod stream;
 mod strict;
 mod upgrade;
 
 pub use events::EventStream;
+pub use stream::Stream;
 pub use strict::{Requests, StrictStream};
 pub(crate) use upgrade::Permit;
 pub use upgrade::{Accept, UpgradeError, upgrade};

@@ -1,4 +1,4 @@
-//! A TCP stream for hyper that reads strictly and ends politely.
+//! A stream for hyper that reads strictly and ends politely.
 //!
 //! It watches where requests begin and end ([`Framing`]) and tells whoever serves them, through
 //! [`Requests`]: which request must not be served, and since when a head has been coming in. And
@@ -32,10 +32,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::framing::{Fault, Framing};
+use super::stream::Stream;
 
 /// How long the end of a connection waits for a peer that may still be sending.
 const LINGER: Duration = Duration::from_secs(1);
@@ -61,13 +61,13 @@ enum Taken {
     #[default]
     Unwanted,
     Wanted,
-    Here(TcpStream),
+    Here(Stream),
 }
 
 impl Requests {
-    fn new() -> Self {
+    fn new(began: Instant) -> Self {
         Self {
-            began: Instant::now(),
+            began,
             ambiguous: AtomicU32::new(u32::MAX),
             served: AtomicU32::new(0),
             head_since: AtomicU64::new(0),
@@ -97,7 +97,7 @@ impl Requests {
     }
 
     /// The stream, if it was wanted and hyper has let go of it.
-    pub fn take(&self) -> Option<TcpStream> {
+    pub fn take(&self) -> Option<Stream> {
         match std::mem::take(&mut *self.taken.lock()) {
             Taken::Here(stream) => Some(stream),
             Taken::Unwanted | Taken::Wanted => None,
@@ -141,26 +141,26 @@ impl Requests {
 #[derive(Debug)]
 pub struct StrictStream {
     /// Until it is taken out.
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     framing: Framing,
     requests: Arc<Requests>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl StrictStream {
-    /// For a connection on which no byte was read, and what is known of its requests.
-    pub fn new(stream: TcpStream) -> (Self, Arc<Requests>) {
-        let requests = Arc::new(Requests::new());
+    /// For a connection on which no byte was read, made at `began`, and what is known of its requests.
+    pub fn new(stream: Stream, began: Instant) -> (Self, Arc<Requests>) {
+        let requests = Arc::new(Requests::new(began));
         let shared = requests.clone();
         (Self { stream: Some(stream), framing: Framing::new(), requests, lingering: None }, shared)
     }
 
     /// The bare stream; `None` if somebody wanted it back before.
-    pub fn into_inner(mut self) -> Option<TcpStream> {
+    pub fn into_inner(mut self) -> Option<Stream> {
         self.stream.take()
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut Stream>> {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 

@@ -1,28 +1,23 @@
-//! The listener, and the loop that accepts.
+//! Who is let in, and the loops that accept.
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::connection::{self, Phase};
+use super::connection::{self, Phase, Serving};
 use super::descriptors;
+use super::entrance::{Arrival, Entrance};
+use super::listener::Listener;
 use super::per_address::{self, PerAddress};
-use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
-use crate::connection::Permit;
-use crate::http::{ConnectionRefused, State};
-
-/// Connections that the kernel holds until they are accepted; it cuts this to `somaxconn`, which
-/// is 4,096 by default.
-const BACKLOG: i32 = 4_096;
+use crate::connection::{Permit, Stream};
+use crate::http::{ConnectionRefused, Peer, State};
 
 /// The pause after accepting failed. Out of file descriptors the next attempt fails as well, at
 /// once; with a pause the loop takes no time to speak of, and is back this much after one is free.
@@ -40,13 +35,8 @@ const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The answers to those who are refused, by [`ConnectionRefused`].
 static ANSWERS: LazyLock<[String; 3]> = LazyLock::new(|| {
-    [
-        "there are as many connections as there may be; try again later",
-        "there are as many connections from your address as there may be; try again later",
-        "your address opens connections too fast; try again later",
-    ]
-    .map(|text| {
-        let body = format!("{{\"error\":\"{text}\"}}");
+    ConnectionRefused::ALL.map(|why| {
+        let body = format!("{{\"error\":\"{}\"}}", why.text());
         format!(
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
              Retry-After: 1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
@@ -55,22 +45,8 @@ static ANSWERS: LazyLock<[String; 3]> = LazyLock::new(|| {
     })
 });
 
-/// Listens on an address. What is accepted inherits the options (Linux: `inet_csk_clone_lock`
-/// copies the socket), which costs no call per connection.
-pub(super) fn listen(address: SocketAddr, limits: &HttpLimits) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // Or a restart would wait until the old connections' ports are forgotten.
-    socket.set_reuse_address(true)?;
-    socket.set_tcp_user_timeout(Some(Duration::from_millis(limits.tcp_user_timeout_ms)))?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_send_buffer_size(limits.send_buffer_bytes)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Who is let in, and what they are let in to.
+/// Who is let in, whichever listener they come in by.
+#[derive(Debug)]
 pub(super) struct Door {
     state: Arc<State>,
     phases: watch::Receiver<Phase>,
@@ -78,8 +54,8 @@ pub(super) struct Door {
     connections_max: i64,
     /// Places for refused connections that wait for their peers.
     refused: Arc<Semaphore>,
-    error_logged: Option<Instant>,
-    refusal_logged: Option<Instant>,
+    error_logged: Mutex<Option<Instant>>,
+    refusal_logged: Mutex<Option<Instant>>,
 }
 
 impl Door {
@@ -96,85 +72,122 @@ impl Door {
             per_address: PerAddress::new(limits),
             connections_max: i64::try_from(connections_max).unwrap_or(i64::MAX),
             refused: Arc::new(Semaphore::new(REFUSED_MAX)),
-            error_logged: None,
-            refusal_logged: None,
+            error_logged: Mutex::default(),
+            refusal_logged: Mutex::default(),
         }
     }
 
-    /// Accepts until `shutdown` is ready, then drops the listener.
+    pub(super) fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    pub(super) fn phases(&self) -> watch::Receiver<Phase> {
+        self.phases.clone()
+    }
+
+    /// Counts one more connection of this peer; `None` if it is not counted.
     ///
-    /// In a task of its own: whoever awaits this may be the thread that started the runtime, which is
-    /// not one of its workers, and each connection would then wake that thread, and be handed back by
-    /// it.
-    pub(super) async fn accept_until(
-        self,
-        shutdown: impl Future<Output = ()>,
-        listener: TcpListener,
-    ) {
-        let mut accepting = JoinSet::new();
-        accepting.spawn(self.accept_all(listener));
-        tokio::select! {
-            biased;
-            () = shutdown => {}
-            ended = accepting.join_next() => {
-                if let Some(Err(error)) = ended && error.is_panic() {
-                    std::panic::resume_unwind(error.into_panic());
-                }
-            }
+    /// # Errors
+    /// Why it is not let in.
+    pub(super) fn admit_peer(&self, peer: Peer) -> Result<Option<Permit>, ConnectionRefused> {
+        let Some(address) = peer.address() else { return Ok(None) };
+        // It stands for many, who are counted each when they are known.
+        if self.state.trusted_proxies().trust(peer) {
+            return Ok(None);
         }
-        accepting.shutdown().await;
-    }
-
-    async fn accept_all(mut self, listener: TcpListener) {
-        loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => self.take(stream, peer),
-                Err(error) if is_the_peers(&error) => {}
-                Err(error) => {
-                    self.note(&error);
-                    tokio::time::sleep(PAUSE).await;
-                }
+        let held = self.per_address.admit(address.ip(), Instant::now()).inspect_err(|why| {
+            if is_due(&self.refusal_logged) {
+                let address = address.ip();
+                tracing::warn!(%address, reason = why.name(), "refused connections");
             }
-        }
-    }
-
-    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
-        match self.admit(peer.ip()) {
-            Ok(permit) => {
-                self.state.tally().connections_accepted.add(1);
-                let serving = connection::Serving::new(self.state.clone(), permit);
-                // Boxed, because spawning moves a future several times, and this one is 4 KiB.
-                let serve = connection::serve(serving, stream, peer, self.phases.clone());
-                tokio::spawn(Box::pin(serve));
-            }
-            Err(why) => {
-                self.state.tally().connections_refused(why).add(1);
-                if why != ConnectionRefused::Total && is_due(&mut self.refusal_logged) {
-                    tracing::warn!(address = %peer.ip(), reason = why.name(), "refused connections");
-                }
-                refuse(stream, why, &self.refused);
-            }
-        }
-    }
-
-    fn admit(&self, address: IpAddr) -> Result<Option<Permit>, ConnectionRefused> {
-        if connections(&self.state) >= self.connections_max {
-            return Err(ConnectionRefused::Total);
-        }
-        let held = self.per_address.admit(address, Instant::now())?;
+        })?;
         Ok(held.map(Permit::new))
     }
 
-    fn note(&mut self, error: &io::Error) {
+    /// Counts a refusal, and says why unless the connection waits for TLS; without reading what was
+    /// asked.
+    pub(super) fn refuse(&self, stream: Stream, why: ConnectionRefused, is_mute: bool) {
+        self.state.tally().connections_refused(why).add(1);
+        if !is_mute {
+            // A fresh socket takes these bytes whole.
+            let answer = ANSWERS[why as usize].as_bytes();
+            let _ = match &stream {
+                Stream::Tcp(stream) => stream.try_write(answer),
+                Stream::Unix(stream) => stream.try_write(answer),
+                Stream::Other(_) => Ok(0),
+            };
+        }
+        let Ok(place) = self.refused.clone().try_acquire_owned() else { return };
+        tokio::spawn(end(stream, place));
+    }
+
+    fn note(&self, error: &io::Error) {
         self.state.tally().accept_errors.add(1);
-        if is_due(&mut self.error_logged) {
+        if is_due(&self.error_logged) {
             tracing::error!("cannot accept connections: {error}");
         }
     }
 }
 
+/// Accepts until `shutdown` is ready, then drops the listeners.
+///
+/// Each in a task of its own: whoever awaits this may be the thread that started the runtime, which is
+/// not one of its workers, and each connection would then wake that thread, and be handed back by it.
+pub(super) async fn accept_until(
+    shutdown: impl Future<Output = ()>,
+    listeners: Vec<(Listener, Arc<Entrance>)>,
+) {
+    let mut accepting = JoinSet::new();
+    for (listener, entrance) in listeners {
+        accepting.spawn(accept_all(listener, entrance));
+    }
+    tokio::select! {
+        biased;
+        () = shutdown => {}
+        ended = accepting.join_next() => {
+            if let Some(Err(error)) = ended && error.is_panic() {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+    accepting.shutdown().await;
+}
+
+async fn accept_all(listener: Listener, entrance: Arc<Entrance>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => take(&entrance, stream, peer),
+            Err(error) if is_the_peers(&error) => {}
+            Err(error) => {
+                entrance.door.note(&error);
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer) {
+    let door = &entrance.door;
+    let admitted = match connections(&door.state) >= door.connections_max {
+        true => Err(ConnectionRefused::Total),
+        false if entrance.proxy_protocol => Ok(None),
+        false => door.admit_peer(peer),
+    };
+    match admitted {
+        Ok(permit) => {
+            door.state.tally().connections_accepted.add(1);
+            let serving = Serving::new(door.state.clone());
+            let arrival = Arrival { stream, peer, began: tokio::time::Instant::now(), permit };
+            // Boxed, because spawning moves a future several times, and this one is 4 KiB.
+            tokio::spawn(Box::pin(connection::serve(serving, arrival, entrance.clone())));
+        }
+        Err(why) => door.refuse(stream, why, entrance.tls.is_some()),
+    }
+}
+
 /// Whether the last line is long enough ago for one more.
-fn is_due(logged: &mut Option<Instant>) -> bool {
+fn is_due(logged: &Mutex<Option<Instant>>) -> bool {
+    let mut logged = logged.lock();
     let is_due = logged.is_none_or(|at| at.elapsed() >= LOG_EACH);
     if is_due {
         *logged = Some(Instant::now());
@@ -203,21 +216,14 @@ fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-/// Says why, without reading what was asked.
-fn refuse(stream: TcpStream, why: ConnectionRefused, refused: &Arc<Semaphore>) {
-    // A fresh socket takes these bytes whole.
-    let _ = stream.try_write(ANSWERS[why as usize].as_bytes());
-    let Ok(place) = refused.clone().try_acquire_owned() else { return };
-    // Closed with a request unread, the kernel would reset the connection, and the peer might never
-    // see the answer.
-    tokio::spawn(async move {
-        let mut stream = stream;
-        let _ = socket2::SockRef::from(&stream).shutdown(std::net::Shutdown::Write);
-        let mut scratch = [0; 1_024];
-        let read = async { while matches!(stream.read(&mut scratch).await, Ok(1..)) {} };
-        let _ = tokio::time::timeout(REFUSED_TIMEOUT, read).await;
-        drop(place);
-    });
+/// Waits for the peer for a moment. Closed with a request unread, the kernel would reset the
+/// connection, and the peer might never see the answer.
+async fn end(mut stream: Stream, place: OwnedSemaphorePermit) {
+    let _ = stream.shutdown().await;
+    let mut scratch = [0; 1_024];
+    let read = async { while matches!(stream.read(&mut scratch).await, Ok(1..)) {} };
+    let _ = tokio::time::timeout(REFUSED_TIMEOUT, read).await;
+    drop(place);
 }
 
 #[cfg(test)]
@@ -235,23 +241,5 @@ mod tests {
             let body: serde_json::Value = serde_json::from_str(body).unwrap();
             assert!(body["error"].as_str().unwrap().contains(text), "{body}");
         }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn what_is_accepted_inherits_the_options() {
-        let limits = HttpLimits {
-            tcp_user_timeout_ms: 12_345,
-            send_buffer_bytes: 77_000,
-            ..HttpLimits::default()
-        };
-        let listener = listen("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
-        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        let inherited = socket2::SockRef::from(&accepted);
-        assert_eq!(inherited.tcp_user_timeout().unwrap(), Some(Duration::from_millis(12_345)));
-        assert!(inherited.tcp_nodelay().unwrap());
-        // Linux doubles it, for what it needs itself.
-        assert_eq!(inherited.send_buffer_size().unwrap(), 154_000);
     }
 }

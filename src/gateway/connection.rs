@@ -1,4 +1,4 @@
-//! One HTTP connection, from being accepted to its end or to its becoming a WebSocket.
+//! One connection, from being accepted to its end or to its becoming a WebSocket.
 //!
 //! | bound | on |
 //! |---|---|
@@ -11,24 +11,25 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use ::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
+use super::entrance::{Arrival, Entrance};
 use crate::connection::{EventStream, Permit, Requests, StrictStream};
-use crate::http::{self, HeadRefused, State, TakeOver};
+use crate::http::{self, ConnectionRefused, HeadRefused, Peer, State, TakeOver};
 
 /// How long a connection may be without a new request once it had one, whatever it does meanwhile.
 /// Longer than the 60 s after which load balancers close an idle connection by themselves: so it is
@@ -52,14 +53,12 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Serving {
     state: Arc<State>,
-    /// What it counts for besides, whatever it becomes.
-    permit: Option<Permit>,
 }
 
 impl Serving {
-    pub(super) fn new(state: Arc<State>, permit: Option<Permit>) -> Self {
+    pub(super) fn new(state: Arc<State>) -> Self {
         state.tally().connections.add(1);
-        Self { state, permit }
+        Self { state }
     }
 }
 
@@ -84,47 +83,83 @@ enum Event {
 
 /// Serves a connection. A panic while it does ends this connection and nothing else: it is a task
 /// of its own.
-pub(super) async fn serve(
-    serving: Serving,
-    stream: TcpStream,
-    peer: SocketAddr,
-    phases: watch::Receiver<Phase>,
-) {
-    let (state, permit) = (serving.state.clone(), serving.permit.clone());
-    let (stream, requests) = StrictStream::new(stream);
-    let taken_over = serve_http(&serving, stream, &requests, peer, phases).await;
+pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>) {
+    let mut phases = entrance.door.phases();
+    let arrival = match entrance.is_plain() {
+        true => arrival,
+        false => tokio::select! {
+            biased;
+            // Boxed: it is gone when HTTP begins.
+            entered = Box::pin(entrance.enter(arrival)) => match entered {
+                Some(arrival) => arrival,
+                None => return,
+            },
+            // Nothing was asked yet.
+            _ = phases.changed() => return,
+        },
+    };
+    let Arrival { stream, peer, began, permit } = arrival;
+    let (stream, requests) = StrictStream::new(stream, began);
+    let caller = Caller { peer, permit, entrance };
+    let taken_over = serve_http(&serving.state, stream, &requests, &caller, phases).await;
     // hyper has let go of the socket, and what it held is gone.
     if let Some((events, stream)) = taken_over.zip(requests.take()) {
-        drop((serving, requests, state));
-        tokio::spawn(async move {
-            events.run(stream).await;
-            drop(permit);
-        });
+        drop((serving, requests, caller));
+        tokio::spawn(events.run(stream));
     }
 }
 
+/// Where requests come from.
+struct Caller {
+    peer: Peer,
+    /// What the connection counts for, whatever it becomes.
+    permit: Option<Permit>,
+    entrance: Arc<Entrance>,
+}
+
+impl Caller {
+    /// Who asks, which a proxy may say; and what that counts for.
+    ///
+    /// # Errors
+    /// Why the client that a proxy names is not let in.
+    fn admit(&self, request: &Request<Incoming>) -> Admitted {
+        let door = &self.entrance.door;
+        let client = door.state().trusted_proxies().client(self.peer, request.headers());
+        // Others are answered and forgotten: the connection is the proxy's.
+        if client == self.peer || !http::asks_for_session(request) {
+            return (client, Ok(self.permit.clone()));
+        }
+        (client, door.admit_peer(client))
+    }
+}
+
+type Admitted = (Peer, Result<Option<Permit>, ConnectionRefused>);
+
 /// Serves requests. Returns a stream of events if one was asked for: then it takes the socket over.
 async fn serve_http(
-    serving: &Serving,
+    state: &Arc<State>,
     stream: StrictStream,
     requests: &Requests,
-    peer: SocketAddr,
+    caller: &Caller,
     mut phases: watch::Receiver<Phase>,
 ) -> Option<EventStream> {
-    let Serving { state, permit } = serving;
     let refused_upgrade = Mutex::new(None);
     let taken_over = Mutex::new(None);
     let service = service_fn(|mut request| {
         let may_be_served = requests.next_may_be_served();
-        if let Some(permit) = permit {
-            request.extensions_mut().insert(permit.clone());
-        }
+        let (peer, admitted) = caller.admit(&request);
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
         let (state, refused_upgrade, taken_over) = (state.clone(), &refused_upgrade, &taken_over);
         async move {
-            let answer = match may_be_served {
-                true => http::handle(state, request, peer).await,
-                false => http::refuse_ambiguous(&state),
+            let answer = match admitted {
+                _ if !may_be_served => http::refuse_ambiguous(&state),
+                Err(why) => http::refuse_client(&state, why),
+                Ok(permit) => {
+                    if let Some(permit) = permit {
+                        request.extensions_mut().insert(permit);
+                    }
+                    http::handle(state, request, peer, caller.entrance.serves).await
+                }
             };
             if let Some(events) = TakeOver::of(&answer) {
                 requests.want();
@@ -148,7 +183,7 @@ async fn serve_http(
         let event = next_event(connection.as_mut(), taken, &mut phases, deadline.as_mut(), due);
         match event.await {
             Event::Ended(ended) => {
-                note_end(state, ended, peer);
+                note_end(state, ended, caller.peer);
                 let refused = refused_upgrade.lock().take();
                 end_refused(refused).await;
                 return None;
@@ -162,7 +197,7 @@ async fn serve_http(
             },
             Event::Late => {
                 if due() <= Instant::now() {
-                    note_late(state, requests, peer);
+                    note_late(state, requests, caller.peer);
                     return None;
                 }
                 deadline.as_mut().reset(due());
@@ -220,7 +255,7 @@ fn due(requests: &Requests, handshake: Duration) -> Instant {
     }
 }
 
-fn note_end(state: &State, ended: hyper::Result<()>, peer: SocketAddr) {
+fn note_end(state: &State, ended: hyper::Result<()>, peer: Peer) {
     let Err(error) = ended else { return };
     if error.is_parse_too_large() {
         state.tally().heads_refused(HeadRefused::TooBig).add(1);
@@ -230,7 +265,7 @@ fn note_end(state: &State, ended: hyper::Result<()>, peer: SocketAddr) {
     tracing::debug!(%peer, "connection ended: {error}");
 }
 
-fn note_late(state: &State, requests: &Requests, peer: SocketAddr) {
+fn note_late(state: &State, requests: &Requests, peer: Peer) {
     if requests.latest().is_none() || requests.head_since().is_some() {
         state.tally().heads_refused(HeadRefused::Timeout).add(1);
     }

@@ -1,7 +1,8 @@
 //! Floor 7: the gateway: a listener, HTTP connections, a hub, and how all of it starts and ends.
 //!
 //! How it ends, once the future given to [`Gateway::serve`] is ready:
-//! 1. **Close the door.** The listener is dropped: new connections go elsewhere.
+//! 1. **Close the doors.** The listeners are dropped: new connections go elsewhere, or wait in a socket
+//!    that a parent holds.
 //! 2. **Finish HTTP.** Idle connections are closed, requests that are being served are answered;
 //!    this may take half a second.
 //! 3. **Drain the hub** (see [`Hub::drain`]): publications that were acknowledged go out, sessions
@@ -13,29 +14,42 @@
 mod accept;
 mod connection;
 mod descriptors;
+mod entrance;
+mod error;
+mod inherited;
+mod listener;
 mod per_address;
+mod proxy;
 mod signals;
+mod tls;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
+pub use error::StartError;
+pub use inherited::Inherited;
 pub use signals::Signals;
+pub use tls::TlsError;
 
 use crate::auth::AllowAnyone;
-use crate::auth::jwt::{JwtAuthoriser, SettingsError};
+use crate::auth::jwt::JwtAuthoriser;
 use crate::base::access::Authoriser;
+use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
-use crate::config::Settings;
+use crate::config::{ListenAddress, ListenerSettings, Settings};
 use crate::http::{State, StateOptions};
 use crate::hub::{DrainOptions, DrainReport, Hub};
+use accept::Door;
 use connection::Phase;
+use entrance::Entrance;
+use listener::Listener;
+use tls::Certificates;
 
 /// How long requests that are being served may take when the gateway ends.
 const FINISH_HTTP: Duration = Duration::from_millis(500);
@@ -46,11 +60,40 @@ const AFTER_CUT: Duration = Duration::from_secs(1);
 /// A gateway that listens and does not serve yet.
 #[derive(Debug)]
 pub struct Gateway {
-    listener: TcpListener,
-    address: SocketAddr,
+    doors: Vec<Opened>,
     state: Arc<State>,
+    reload: Arc<Notify>,
+    reload_interval: Duration,
     per_address_exempt: Vec<Network>,
     drain_timeout: Duration,
+}
+
+/// A listener that nobody accepts at yet.
+#[derive(Debug)]
+struct Opened {
+    /// The number of its settings; sockets of a parent may share one.
+    number: usize,
+    listener: Listener,
+    tls: Option<Arc<Certificates>>,
+    settings: ListenerSettings,
+}
+
+/// Whether the files of all listeners' TLS are good, without listening.
+///
+/// # Errors
+/// [`StartError::Tls`].
+pub fn check_certificates(settings: &Settings) -> Result<(), StartError> {
+    load_certificates(&settings.listeners).map(drop)
+}
+
+fn load_certificates(
+    listeners: &[ListenerSettings],
+) -> Result<Vec<Option<Arc<Certificates>>>, StartError> {
+    let load = |(number, listener): (usize, &ListenerSettings)| match &listener.tls {
+        Some(tls) => Certificates::load(tls, number).map(|loaded| Some(Arc::new(loaded))),
+        None => Ok(None),
+    };
+    listeners.iter().enumerate().map(load).collect::<Result<_, _>>().map_err(StartError::Tls)
 }
 
 /// Binds, serves until `shutdown` is ready, drains.
@@ -61,35 +104,46 @@ pub async fn run(
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> Result<DrainReport, StartError> {
-    Ok(Gateway::bind(settings)?.serve(shutdown).await)
+    Ok(Gateway::bind(settings, Inherited::default())?.serve(shutdown).await)
 }
 
-/// [`run`] until SIGTERM or SIGINT; a second one hurries.
+/// [`run`] until SIGTERM or SIGINT; a second one hurries. SIGHUP has certificates read again.
 ///
 /// # Errors
 /// [`StartError`], if it does not come to serving.
-pub async fn run_until_signal(settings: Settings) -> Result<DrainReport, StartError> {
-    let Signals { first, second } = Signals::listen().map_err(StartError::Signals)?;
-    Ok(Gateway::bind(settings)?.serve_hurried(first, second).await)
+pub async fn run_until_signal(
+    settings: Settings,
+    inherited: Inherited,
+) -> Result<DrainReport, StartError> {
+    let Signals { first, second, mut hangup } = Signals::listen().map_err(StartError::Signals)?;
+    let gateway = Gateway::bind(settings, inherited)?;
+    let reload = gateway.reload.clone();
+    let mut background = JoinSet::new();
+    background.spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("got SIGHUP: reading certificates again");
+            reload.notify_one();
+        }
+    });
+    Ok(gateway.serve_hurried(first, second).await)
 }
 
 impl Gateway {
     /// Makes the hub and listens. From here on connections queue up; they are served by
-    /// [`serve`](Self::serve).
+    /// [`serve`](Self::serve). Sockets that a parent handed over are used where `settings` name them.
     ///
     /// # Errors
     /// [`StartError`].
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn bind(settings: Settings) -> Result<Self, StartError> {
+    pub fn bind(settings: Settings, mut inherited: Inherited) -> Result<Self, StartError> {
         let authoriser: Arc<dyn Authoriser> = match settings.auth {
             Some(auth) => Arc::new(JwtAuthoriser::new(auth).map_err(StartError::Auth)?),
             None => Arc::new(AllowAnyone),
         };
-        let listen = |error| StartError::Listen { address: settings.listen, error };
-        let listener = accept::listen(settings.listen, &settings.http).map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let certificates = load_certificates(&settings.listeners)?;
+        let doors = open(settings.listeners, certificates, &settings.http, &mut inherited)?;
         let hub = Hub::builder().limits(settings.hub).channels(settings.channels).build();
         let options = StateOptions {
             authoriser,
@@ -98,19 +152,29 @@ impl Gateway {
             open: settings.open_mode,
             loopback_only: settings.open_mode && !settings.insecure,
             cookie_name: settings.auth_cookie,
+            trusted_proxies: settings.trusted_proxies,
             http_limits: settings.http,
             message_limits: settings.messages,
         };
-        tell_start(address, &options);
+        tell_start(&doors, &inherited, &options);
         let state = Arc::new(State::new(hub, options));
-        let drain_timeout = Duration::from_millis(settings.drain_timeout_ms);
-        let per_address_exempt = settings.per_address_exempt;
-        Ok(Self { listener, address, state, per_address_exempt, drain_timeout })
+        for certificates in doors.iter().filter_map(|door| door.tls.as_ref()) {
+            certificates.show(&state);
+        }
+        Ok(Self {
+            doors,
+            state,
+            reload: Arc::default(),
+            reload_interval: Duration::from_millis(settings.tls_reload_interval_ms),
+            per_address_exempt: settings.per_address_exempt,
+            drain_timeout: Duration::from_millis(settings.drain_timeout_ms),
+        })
     }
 
-    /// Where it listens; with the port that the system chose if the configured one was 0.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// Where it listens first, of all IP addresses; with the port that the system chose if the
+    /// configured one was 0.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.doors.iter().find_map(|door| door.listener.local_addr())
     }
 
     /// Its hub.
@@ -132,11 +196,21 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> DrainReport {
-        let Self { listener, state, per_address_exempt, drain_timeout, .. } = self;
+        let Self { doors, state, per_address_exempt, drain_timeout, reload, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serve);
-        let door = accept::Door::new(state.clone(), per_address_exempt, phases);
-        door.accept_until(shutdown, listener).await;
-        tracing::info!(sessions = state.hub().session_count(), "draining: the listener is closed");
+        let door = Arc::new(Door::new(state.clone(), per_address_exempt, phases));
+        let certificates = doors.iter().filter_map(|door| door.tls.clone()).collect();
+        let mut background = JoinSet::new();
+        background.spawn(tls::keep_fresh(
+            certificates,
+            state.clone(),
+            self.reload_interval,
+            reload,
+        ));
+        let listeners = doors.into_iter().map(|opened| opened.entrance(door.clone())).collect();
+        drop(door);
+        accept::accept_until(shutdown, listeners).await;
+        tracing::info!(sessions = state.hub().session_count(), "draining: no listener is left");
         let mut hurry = pin!(hurry);
         let report = tokio::select! {
             biased;
@@ -169,57 +243,55 @@ async fn hurried(hub: &Hub) -> DrainReport {
     hub.drain(DrainOptions { timeout: Duration::ZERO, ..Default::default() }).await
 }
 
-fn tell_start(address: SocketAddr, options: &StateOptions) {
-    tracing::info!(open = options.open, "listening on http://{address}");
-}
-
-/// Why a gateway did not start.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// It cannot listen.
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// The system's reason.
-        error: io::Error,
-    },
-    /// The keys for tokens cannot be used.
-    Auth(SettingsError),
-    /// It cannot wait for signals.
-    Signals(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listen { address, error } => {
-                write!(f, "cannot listen on {address}: {error}")?;
-                f.write_str(match error.kind() {
-                    io::ErrorKind::AddrInUse => {
-                        "; another program does already: end it or choose another port"
-                    }
-                    io::ErrorKind::AddrNotAvailable => {
-                        "; this machine does not have the address: 0.0.0.0 stands for all it has"
-                    }
-                    io::ErrorKind::PermissionDenied => {
-                        "; ports below 1024 need a privilege: choose a higher one"
-                    }
-                    _ => "",
-                })
-            }
-            Self::Auth(error) => write!(f, "the keys for tokens cannot be used: {error}"),
-            Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
-        }
+impl Opened {
+    fn entrance(self, door: Arc<Door>) -> (Listener, Arc<Entrance>) {
+        let Self { listener, tls, settings, .. } = self;
+        let ListenerSettings { proxy_protocol, serves, .. } = settings;
+        (listener, Arc::new(Entrance { door, proxy_protocol, tls, serves }))
     }
 }
 
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Listen { error, .. } | Self::Signals(error) => Some(error),
-            Self::Auth(error) => Some(error),
+/// Listens on all of them, those with a name of their own before those that take what is left.
+fn open(
+    all: Vec<ListenerSettings>,
+    certificates: Vec<Option<Arc<Certificates>>>,
+    limits: &HttpLimits,
+    inherited: &mut Inherited,
+) -> Result<Vec<Opened>, StartError> {
+    let mut opened = Vec::new();
+    let mut all: Vec<_> = all.into_iter().zip(certificates).enumerate().collect();
+    all.sort_by_key(|(_, (settings, _))| settings.address == ListenAddress::Systemd(None));
+    for (number, (settings, tls)) in all {
+        let sockets = Listener::open(&settings.address, limits, inherited)
+            .map_err(|error| StartError::Listen { address: settings.address.clone(), error })?;
+        opened.extend(sockets.into_iter().map(|listener| Opened {
+            number,
+            listener,
+            tls: tls.clone(),
+            settings: settings.clone(),
+        }));
+    }
+    Ok(opened)
+}
+
+fn tell_start(doors: &[Opened], inherited: &Inherited, options: &StateOptions) {
+    for Opened { number, listener, tls, settings } in doors {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let open = options.open;
+        match listener.local_addr() {
+            Some(address) => {
+                tracing::info!(open, listener = number, "listening on {scheme}://{address}")
+            }
+            None => tracing::info!(
+                open,
+                listener = number,
+                "listening on {} ({scheme})",
+                settings.address
+            ),
         }
+    }
+    for name in inherited.names() {
+        tracing::warn!("a socket was handed over and no listener takes it: {name}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first ends the gateway gracefully, the second hurries.
+//! SIGTERM and SIGINT: the first ends the gateway gracefully, the second hurries. SIGHUP does neither.
 
 use std::future::Future;
 use std::io;
@@ -17,10 +17,12 @@ pub struct Signals {
     pub first: Came,
     /// Ready at the second.
     pub second: Came,
+    /// Every SIGHUP.
+    pub hangup: Signal,
 }
 
 impl Signals {
-    /// Takes over both signals of the process: from here on they do not end it by themselves.
+    /// Takes over these signals of the process: from here on they do not end it by themselves.
     ///
     /// # Errors
     /// The system's.
@@ -33,7 +35,8 @@ impl Signals {
         let (first, on_first) = oneshot::channel();
         let (second, on_second) = oneshot::channel();
         tokio::spawn(pass_on(terminate, interrupt, [first, second]));
-        Ok(Self { first: came(on_first), second: came(on_second) })
+        let hangup = signal(SignalKind::hangup())?;
+        Ok(Self { first: came(on_first), second: came(on_second), hangup })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::config::{ApiSettings, LogFormat, LogSettings};
 
 fn settings() -> Settings {
     Settings {
-        listen: "127.0.0.1:0".parse().unwrap(),
+        listeners: vec![ListenerSettings::plain("127.0.0.1:0".parse().unwrap())],
         open_mode: true,
         insecure: false,
         api: ApiSettings::default(),
@@ -27,6 +27,8 @@ fn settings() -> Settings {
         messages: MessageLimits::default(),
         http: HttpLimits::default(),
         per_address_exempt: vec!["127.0.0.0/8".parse().unwrap()],
+        trusted_proxies: Default::default(),
+        tls_reload_interval_ms: 5_000,
         drain_timeout_ms: 1_000,
         log: LogSettings { format: LogFormat::Text, filter: "info".into() },
     }
@@ -41,9 +43,9 @@ struct Running {
 
 impl Running {
     fn start(settings: Settings) -> Self {
-        let gateway = Gateway::bind(settings).unwrap();
+        let gateway = Gateway::bind(settings, Inherited::default()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (address, hub) = (gateway.local_addr(), gateway.hub().clone());
+        let (address, hub) = (gateway.local_addr().unwrap(), gateway.hub().clone());
         let stopped = async { stopped.await.unwrap_or_default() };
         Self { address, hub, stop, ended: tokio::spawn(gateway.serve(stopped)) }
     }
@@ -207,7 +209,7 @@ async fn a_request_that_never_ends_does_not_hold_up_the_end() {
 async fn hurried_it_ends_at_once() {
     let mut settings = settings();
     settings.drain_timeout_ms = 60_000;
-    let gateway = Gateway::bind(settings).unwrap();
+    let gateway = Gateway::bind(settings, Inherited::default()).unwrap();
     let hub = gateway.hub().clone();
     // A session that nobody ends, so that the drain waits for it.
     let session = hub.open(Default::default()).unwrap();
@@ -221,9 +223,9 @@ async fn hurried_it_ends_at_once() {
 
 #[tokio::test]
 async fn an_address_in_use_is_told_with_what_to_do() {
-    let first = Gateway::bind(settings()).unwrap();
+    let first = Gateway::bind(settings(), Inherited::default()).unwrap();
     let mut second = settings();
-    second.listen = first.local_addr();
-    let error = Gateway::bind(second).unwrap_err().to_string();
+    second.listeners = vec![ListenerSettings::plain(first.local_addr().unwrap())];
+    let error = Gateway::bind(second, Inherited::default()).unwrap_err().to_string();
     assert!(error.contains("choose another port"), "{error}");
 }

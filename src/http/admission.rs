@@ -1,26 +1,35 @@
 //! Who may listen, and to what: the same for WebSockets and event streams. The cheap checks first.
 
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use http::header::HeaderMap;
 use http::{Request, StatusCode};
 
 use super::answer::{Challenge, Refusal};
+use super::peer::Peer;
 use super::state::State;
 use super::tally::UpgradeRefused;
 use super::{guard, query};
 use crate::auth::token::{self, Place};
 use crate::base::access::{Grant, Refusal as TokenRefusal};
 use crate::base::ids::ChannelName;
+use crate::connection::Accept;
 
 /// The channel of a peer that names none and cannot subscribe later.
 const LOBBY: &str = "lobby";
 
 /// Counts and logs a refusal.
-pub(super) fn note(state: &State, why: UpgradeRefused, text: &str, peer: SocketAddr) {
+pub(super) fn note(state: &State, why: UpgradeRefused, text: &str, peer: Peer) {
     state.tally().upgrades_refused(why).add(1);
     tracing::debug!(reason = why.name(), %peer, "listener refused: {text}");
+}
+
+/// Names the peer where it has an address.
+pub(super) fn of_peer(accept: Accept, peer: Peer) -> Accept {
+    match peer.address() {
+        Some(address) => accept.peer(address),
+        None => accept,
+    }
 }
 
 /// Where the page is from that asks.

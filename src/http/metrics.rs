@@ -1,8 +1,9 @@
-//! `GET /metrics`: the Prometheus text format, version 0.0.4, from one table.
+//! `GET /metrics`: the Prometheus text format, version 0.0.4, from two tables.
 //!
 //! Open to everybody who reaches the port, as scrapers expect: it shows numbers, and no name of a
 //! channel, user or peer.
 
+mod gateway;
 mod process;
 mod table;
 
@@ -87,7 +88,7 @@ impl Samples<'_> {
 
 fn text(source: &Source<'_>) -> String {
     let mut text = String::with_capacity(16 << 10);
-    for metric in table::METRICS {
+    for metric in table::METRICS.iter().chain(gateway::METRICS) {
         let head = text.len();
         let Metric { name, help, kind, read } = metric;
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());

@@ -22,11 +22,13 @@ mod admission;
 mod answer;
 mod api;
 mod body;
+mod forwarded;
 mod guard;
 mod health;
 mod json;
 mod metrics;
 mod page;
+mod peer;
 mod plain;
 mod query;
 mod router;
@@ -37,7 +39,6 @@ mod state;
 mod tally;
 mod websocket;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
@@ -47,18 +48,29 @@ use hyper::body::Incoming;
 use answer::Refusal;
 
 pub use answer::Answer;
+pub use forwarded::TrustedProxies;
+pub use peer::{Peer, Serves};
 pub use sse::TakeOver;
 pub use state::{State, StateOptions};
-pub use tally::{ConnectionRefused, HeadRefused, Tally};
+pub use tally::{ConnectionRefused, EntryRefused, HeadRefused, LISTENERS_MAX, Tally};
 
 use router::{Find, Route};
 
-/// Answers a request. Never fails: what cannot be done is an answer too.
+/// Answers a request of `peer` on a listener that serves so much. Never fails: what cannot be done is
+/// an answer too.
 ///
 /// Cancel safe in that nothing is left half done: dropped while it reads a body it has changed
 /// nothing, and afterwards it does not wait.
-pub async fn handle(state: Arc<State>, request: Request<Incoming>, peer: SocketAddr) -> Answer {
-    let route = router::find(request.method(), request.uri().path());
+pub async fn handle(
+    state: Arc<State>,
+    request: Request<Incoming>,
+    peer: Peer,
+    serves: Serves,
+) -> Answer {
+    let route = match router::find(request.method(), request.uri().path()) {
+        Find::Route(route) | Find::WrongMethod { route, .. } if !serves.has(route) => Find::Nothing,
+        found => found,
+    };
     let wants_upgrade = asks_for_websocket(request.headers());
     let mut answer = match &route {
         Find::Route(route) => serve(&state, *route, request, peer).await,
@@ -85,6 +97,18 @@ pub fn refuse_ambiguous(state: &State) -> Answer {
     Refusal::bad_request(text).closing().answer()
 }
 
+/// Whether what a request asks for holds its connection for as long as it lives.
+pub fn asks_for_session(request: &Request<Incoming>) -> bool {
+    let route = router::find(request.method(), request.uri().path());
+    route == Find::Route(Route::EventStream) || asks_for_websocket(request.headers())
+}
+
+/// The answer to a request whose client has too many connections, or opens them too fast.
+pub fn refuse_client(state: &State, why: ConnectionRefused) -> Answer {
+    state.tally().connections_refused(why).add(1);
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why.text()).closing().answer()
+}
+
 /// Whether an answer ends its connection.
 pub fn is_last(answer: &Answer) -> bool {
     answer.headers().get(CONNECTION).is_some_and(|value| value == "close")
@@ -97,12 +121,7 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     })
 }
 
-async fn serve(
-    state: &Arc<State>,
-    route: Route,
-    request: Request<Incoming>,
-    peer: SocketAddr,
-) -> Answer {
+async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, peer: Peer) -> Answer {
     match route {
         Route::Page => page::show(state, request.headers()),
         Route::Script => script::show(request.headers()),

@@ -14,7 +14,6 @@
 //!
 //! There is no gzip: a window for each connection is just what an idle one must not cost.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,13 +23,14 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 
-use super::admission::{authorise, channels, check_origin, note, or_lobby};
+use super::admission::{authorise, channels, check_origin, note, of_peer, or_lobby};
 use super::answer::{self, Answer, Refusal};
+use super::peer::Peer;
 use super::query;
 use super::state::State;
 use super::tally::UpgradeRefused;
 use crate::base::position::{Recover, StreamPosition};
-use crate::connection::{Accept, EventStream, UpgradeError};
+use crate::connection::{Accept, EventStream, Permit, UpgradeError};
 use crate::protocol::sse;
 
 /// When browsers come back after a stream broke, in milliseconds: spread, so that those whom one
@@ -50,7 +50,7 @@ impl TakeOver {
 }
 
 /// Opens a stream, or says why not.
-pub(super) fn open(state: &State, request: &Request<Incoming>, peer: SocketAddr) -> Answer {
+pub(super) fn open(state: &State, request: &Request<Incoming>, peer: Peer) -> Answer {
     let stream = match decide(state, request, peer) {
         Ok(stream) => stream,
         Err((why, refusal)) => {
@@ -66,7 +66,7 @@ pub(super) fn open(state: &State, request: &Request<Incoming>, peer: SocketAddr)
 fn decide<B>(
     state: &State,
     request: &Request<B>,
-    peer: SocketAddr,
+    peer: Peer,
 ) -> Result<EventStream, (UpgradeRefused, Refusal)> {
     check_origin(state, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
@@ -74,9 +74,11 @@ fn decide<B>(
     let channels = channels(request, channels_max).and_then(or_lobby).map_err(wrong)?;
     let recover = recover(request, channels.len()).map_err(wrong)?;
     let (grant, _) = authorise(state, request, &channels)?;
-    let accept = Accept::new(grant).channels(channels).peer(peer);
+    let accept = of_peer(Accept::new(grant).channels(channels), peer);
     let head = head(request.headers(), rand::rng().random_range(RETRY_MS));
-    EventStream::open(&state.hub, accept, &recover, head).map_err(refused)
+    let mut stream = EventStream::open(&state.hub, accept, &recover, head).map_err(refused)?;
+    stream.hold(request.extensions().get::<Permit>().cloned());
+    Ok(stream)
 }
 
 fn refused(error: UpgradeError) -> (UpgradeRefused, Refusal) {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::forwarded::TrustedProxies;
 use super::tally::Tally;
 use crate::auth::api_key::ApiKeys;
 use crate::auth::origin::OriginList;
@@ -26,6 +27,8 @@ pub struct StateOptions {
     pub loopback_only: bool,
     /// The cookie that may hold a token.
     pub cookie_name: String,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// Bounds of requests.
     pub http_limits: HttpLimits,
     /// Bounds of what a WebSocket's peer may send.
@@ -74,6 +77,11 @@ impl State {
         self.options.message_limits.message_bytes_max
     }
 
+    /// Whose `X-Forwarded-For` is believed.
+    pub fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.options.trusted_proxies
+    }
+
     /// The bounds of requests.
     pub fn limits(&self) -> &HttpLimits {
         &self.options.http_limits
@@ -106,6 +114,7 @@ pub(super) mod tests {
             open,
             loopback_only: open,
             cookie_name: "fanfare_token".into(),
+            trusted_proxies: TrustedProxies::default(),
             http_limits: HttpLimits::default(),
             message_limits: MessageLimits::default(),
         };

@@ -11,6 +11,9 @@ const ROUTES: usize = Route::ALL.len() + 1;
 /// Status classes: 1xx to 5xx.
 const CLASSES: usize = 5;
 
+/// The most listeners of one gateway.
+pub const LISTENERS_MAX: usize = 16;
+
 /// What the HTTP side counts.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -20,6 +23,13 @@ pub struct Tally {
     pub connections_accepted: Count,
     /// Times that accepting failed, most often for want of file descriptors.
     pub accept_errors: Count,
+    /// TLS handshakes done, with version 1.2 and with 1.3.
+    pub tls_handshakes: [Count; 2],
+    /// Certificates read again after the start: taken, and refused in favour of the old ones.
+    pub tls_reloads: [Count; 2],
+    /// By listener, the second since 1970 at which its certificate is over; 0 if it has none.
+    pub certificates_not_after: [Gauge; LISTENERS_MAX],
+    entries_refused: [Count; EntryRefused::ALL.len()],
     answers: [[Count; CLASSES]; ROUTES],
     connections_refused: [Count; ConnectionRefused::ALL.len()],
     upgrades_refused: [Count; UpgradeRefused::ALL.len()],
@@ -39,7 +49,8 @@ pub enum ConnectionRefused {
 }
 
 impl ConnectionRefused {
-    pub(super) const ALL: [ConnectionRefused; 3] =
+    /// All of them.
+    pub const ALL: [ConnectionRefused; 3] =
         [ConnectionRefused::Total, ConnectionRefused::AddressCount, ConnectionRefused::AddressRate];
 
     /// Its name in metrics and logs.
@@ -48,6 +59,54 @@ impl ConnectionRefused {
             ConnectionRefused::Total => "total",
             ConnectionRefused::AddressCount => "address_count",
             ConnectionRefused::AddressRate => "address_rate",
+        }
+    }
+
+    /// What whoever is refused is told.
+    pub const fn text(self) -> &'static str {
+        match self {
+            ConnectionRefused::Total => {
+                "there are as many connections as there may be; try again later"
+            }
+            ConnectionRefused::AddressCount => {
+                "there are as many connections from your address as there may be; try again later"
+            }
+            ConnectionRefused::AddressRate => {
+                "your address opens connections too fast; try again later"
+            }
+        }
+    }
+}
+
+/// Why a connection ended before it was HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EntryRefused {
+    /// A listener behind a proxy, and no proper header of the PROXY protocol.
+    ProxyHeader,
+    /// Such a header did not come in whole in time.
+    ProxyTimeout,
+    /// The TLS handshake failed.
+    Tls,
+    /// It did not end in time.
+    TlsTimeout,
+}
+
+impl EntryRefused {
+    pub(super) const ALL: [EntryRefused; 4] = [
+        EntryRefused::ProxyHeader,
+        EntryRefused::ProxyTimeout,
+        EntryRefused::Tls,
+        EntryRefused::TlsTimeout,
+    ];
+
+    /// Its name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EntryRefused::ProxyHeader => "proxy_header",
+            EntryRefused::ProxyTimeout => "proxy_timeout",
+            EntryRefused::Tls => "tls",
+            EntryRefused::TlsTimeout => "tls_timeout",
         }
     }
 }
@@ -139,6 +198,11 @@ impl Tally {
         &self.connections_refused[why as usize]
     }
 
+    /// Connections that ended before they were HTTP.
+    pub fn entries_refused(&self, why: EntryRefused) -> &Count {
+        &self.entries_refused[why as usize]
+    }
+
     /// WebSockets refused for a reason.
     pub(super) fn upgrades_refused(&self, why: UpgradeRefused) -> &Count {
         &self.upgrades_refused[why as usize]
@@ -175,6 +239,9 @@ mod tests {
             assert_eq!(why as usize, at);
         }
         for (at, why) in ConnectionRefused::ALL.into_iter().enumerate() {
+            assert_eq!(why as usize, at);
+        }
+        for (at, why) in EntryRefused::ALL.into_iter().enumerate() {
             assert_eq!(why as usize, at);
         }
         for (at, why) in HeadRefused::ALL.into_iter().enumerate() {

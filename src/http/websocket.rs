@@ -6,14 +6,13 @@
 //!
 //! A refusal ends the connection: what comes behind a refused handshake is never read as a request.
 
-use std::net::SocketAddr;
-
 use http::header::ALLOW;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 
-use super::admission::{authorise, channels, check_origin, note, or_lobby};
+use super::admission::{authorise, channels, check_origin, note, of_peer, or_lobby};
 use super::answer::{Answer, Refusal};
+use super::peer::Peer;
 use super::query;
 use super::state::State;
 use super::tally::UpgradeRefused;
@@ -32,9 +31,9 @@ struct Wanted {
 }
 
 /// Makes a session of a request, or says why not.
-pub(super) fn upgrade(state: &State, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+pub(super) fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> Answer {
     let accept = match decide(state, &request) {
-        Ok(accept) => accept.peer(peer),
+        Ok(accept) => of_peer(accept, peer),
         Err((why, refusal)) => {
             note(state, why, &refusal.text, peer);
             return refusal.closing().answer();
@@ -54,7 +53,7 @@ pub(super) fn upgrade(state: &State, request: Request<Incoming>, peer: SocketAdd
 }
 
 /// A request for a WebSocket that is not a GET: a handshake that is not one.
-pub(super) fn wrong_method(state: &State, allow: &'static str, peer: SocketAddr) -> Answer {
+pub(super) fn wrong_method(state: &State, allow: &'static str, peer: Peer) -> Answer {
     let text = HandshakeError::Method.to_string();
     note(state, UpgradeRefused::Handshake, &text, peer);
     let mut answer = Refusal::bad_request(text).closing().answer();

@@ -79,8 +79,13 @@ impl From<UnixStream> for Socket {
 impl Socket {
     /// From any stream. Prefer the `From` conversions where they exist: they need no lock.
     pub fn from_stream(stream: impl Duplex) -> Self {
+        Self::from_boxed(Box::pin(stream))
+    }
+
+    /// The same for a stream that is in a box already.
+    pub fn from_boxed(io: Pin<Box<dyn Duplex>>) -> Self {
         Self(Kind::Other(Box::new(Other {
-            stream: Mutex::new(Stream { io: Box::pin(stream), killed: false }),
+            stream: Mutex::new(Stream { io, killed: false }),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
         })))

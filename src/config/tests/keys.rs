@@ -8,7 +8,7 @@ use crate::base::channels::{ChannelOptions, HistoryOptions};
 use crate::base::limits::SlowConsumerPolicy;
 
 /// Keys whose effect cannot be read back as what was typed: each has its own test, by that name.
-const NOT_SHOWN: [(&str, &str); 13] = [
+const NOT_SHOWN: [(&str, &str); 15] = [
     ("api.keys", "a_list_is_overridden_as_a_whole"),
     ("api.keys_file", "key_files_are_read_beside_the_configuration"),
     ("auth.keys", "several_keys_are_taken_from_the_file"),
@@ -21,6 +21,8 @@ const NOT_SHOWN: [(&str, &str); 13] = [
     ("auth.default_publish", "lists_reach_what_uses_them"),
     ("origins.allow", "lists_reach_what_uses_them"),
     ("channels.rules", "rules_for_channels_are_taken_from_the_file"),
+    ("listeners", "listeners_are_taken_from_the_file"),
+    ("http.trusted_proxies", "proxies_are_trusted_by_network_or_as_local"),
     ("http.per_address_exempt", "networks_that_are_exempt_replace_the_default"),
 ];
 
@@ -137,8 +139,12 @@ fn rules_for_channels_are_taken_from_the_file() {
 
 #[test]
 fn keys_that_are_not_shown_are_all_tested_by_name() {
-    let tests =
-        concat!(include_str!("../tests.rs"), include_str!("secrets.rs"), include_str!("keys.rs"));
+    let tests = concat!(
+        include_str!("../tests.rs"),
+        include_str!("secrets.rs"),
+        include_str!("keys.rs"),
+        include_str!("listeners.rs")
+    );
     let settings = keyed().set("auth.issuer=i").set("auth.audience=a").load().unwrap();
     for key in KEYS {
         let named = NOT_SHOWN.iter().find(|(path, _)| *path == key.path);
@@ -227,7 +233,8 @@ fn examples_are_of_the_type_that_their_key_takes() {
     for key in KEYS {
         let Some(example) = key.example else { continue };
         let (section, name) = key.split();
-        let text = format!("[{section}]\n{name} = {example}\n");
+        let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+        let text = format!("{header}{name} = {example}\n");
         assert!(file::parse(&text, Path::new(FILE)).is_ok(), "{}", key.path);
     }
 }

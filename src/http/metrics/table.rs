@@ -1,8 +1,8 @@
-//! The table: every metric there is, with its name, its help and how it is read.
+//! The metrics of the hub, each with its name, its help and how it is read; those of the gateway around
+//! it are in [`gateway`](super::gateway).
 //!
 //! Counters end in `_total`; units are base units and stand in the name.
 
-use super::super::tally::{ConnectionRefused, HeadRefused, UpgradeRefused};
 use super::{Kind, Metric, Samples, Source};
 use crate::base::counters::{
     Count, Counters, DeflateCounters, LaneCounters, PASS_US_BOUNDS, PassHistogram,
@@ -259,90 +259,6 @@ pub(super) const METRICS: &[Metric] = &[
         help: "Time that inflating took.",
         kind: Kind::Counter,
         read: |from, to| to.one(seconds(&hub(from).inflate)),
-    },
-    Metric {
-        name: "fanfare_upgrades_refused_total",
-        help: "WebSocket upgrades refused, by reason.",
-        kind: Kind::Counter,
-        read: |from, to| {
-            for why in UpgradeRefused::ALL {
-                to.with("reason", why.name(), from.state.tally().upgrades_refused(why).get());
-            }
-        },
-    },
-    Metric {
-        name: "fanfare_http_heads_refused_total",
-        help: "Requests refused before they were read as such, by reason.",
-        kind: Kind::Counter,
-        read: |from, to| {
-            for why in HeadRefused::ALL {
-                to.with("reason", why.name(), from.state.tally().heads_refused(why).get());
-            }
-        },
-    },
-    Metric {
-        name: "fanfare_http_requests_total",
-        help: "HTTP requests answered, by route and class of the status.",
-        kind: Kind::Counter,
-        read: |from, to| {
-            for (route, class, count) in from.state.tally().answers() {
-                to.write("", &[("route", &route), ("status", &class)], count);
-            }
-        },
-    },
-    Metric {
-        name: "fanfare_http_connections",
-        help: "HTTP connections now, sessions not counted.",
-        kind: Kind::Gauge,
-        read: |from, to| to.one(from.state.tally().connections.get()),
-    },
-    Metric {
-        name: "fanfare_connections_accepted_total",
-        help: "Connections accepted.",
-        kind: Kind::Counter,
-        read: |from, to| to.one(from.state.tally().connections_accepted.get()),
-    },
-    Metric {
-        name: "fanfare_connections_refused_total",
-        help: "Connections refused, by reason: as many as there may be in all, of the address, or \
-               opened by the address within a time.",
-        kind: Kind::Counter,
-        read: |from, to| {
-            for why in ConnectionRefused::ALL {
-                let count = from.state.tally().connections_refused(why).get();
-                to.with("reason", why.name(), count);
-            }
-        },
-    },
-    Metric {
-        name: "fanfare_accept_errors_total",
-        help: "Times that accepting a connection failed, most often for want of file descriptors.",
-        kind: Kind::Counter,
-        read: |from, to| to.one(from.state.tally().accept_errors.get()),
-    },
-    Metric {
-        name: "fanfare_tasks",
-        help: "Tasks of the runtime: one per connection, one per session that is behind, a few more.",
-        kind: Kind::Gauge,
-        read: |_, to| to.one(tokio::runtime::Handle::current().metrics().num_alive_tasks()),
-    },
-    Metric {
-        name: "fanfare_process_resident_memory_bytes",
-        help: "Resident memory of the process.",
-        kind: Kind::Gauge,
-        read: |from, to| from.process.resident_bytes.into_iter().for_each(|bytes| to.one(bytes)),
-    },
-    Metric {
-        name: "fanfare_process_open_fds",
-        help: "Open file descriptors.",
-        kind: Kind::Gauge,
-        read: |from, to| from.process.open_fds.into_iter().for_each(|fds| to.one(fds)),
-    },
-    Metric {
-        name: "fanfare_process_max_fds",
-        help: "File descriptors there may be.",
-        kind: Kind::Gauge,
-        read: |from, to| from.process.max_fds.into_iter().for_each(|fds| to.one(fds)),
     },
 ];
 

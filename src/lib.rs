@@ -27,7 +27,9 @@
 //!   is kept.
 //! * **Delivery**: at most once to a live session, and without a gap from its subscription to its
 //!   end, unless its channel's policy says otherwise ([`SlowConsumerPolicy`]); every message dropped
-//!   by policy is counted.
+//!   by policy is counted, and told where the protocol has a word for it.
+//! * **Recovery**: at least once within the history window. A session that is told `recovered` is true
+//!   has missed nothing, ever; otherwise it is told false, and gets no part.
 //! * **Subscribed means subscribed**: a client that sees the 101 of its upgrade, or the reply to its
 //!   `subscribe`, gets everything published from then on. After the reply to its `unsubscribe` it
 //!   gets nothing more of that channel.
@@ -47,13 +49,13 @@
 //! | floor | part | holds |
 //! |---|---|---|
 //! | 8 | `bin/fanfare.rs`, `cli` | arguments → command → exit code; the allocator |
-//! | 7 | `gateway` | build and run: listener, signals, drain |
+//! | 7 | `gateway` | build and run: listeners, TLS, signals, drain |
 //! | 7 | `bench` | the load generator, for any WebSocket server |
 //! | 6 | `config` | what was typed → what is used; file < environment < flags |
 //! | 5 | `http` | router, API, metrics, health, the page |
-//! | 4 | [`connection`] | upgrade, reader, dispatch |
-//! | 3 | [`hub`] | facade, registry, channel mailbox, roster and snapshots, lanes, prepared publications |
-//! | 2 | [`protocol`], `auth` | JSON sessions as pure bytes ⇄ values; tokens, keys, origins |
+//! | 4 | [`connection`] | upgrade, reader, dispatch, event streams |
+//! | 3 | [`hub`] | facade, registry, channel mailbox, roster and snapshots, history, presence, lanes |
+//! | 2 | [`protocol`], `auth` | JSON and event streams as pure bytes ⇄ values; tokens, keys, origins |
 //! | 1 | [`frame`], [`outbox`] | the WebSocket codec; the bounded queue of one session, its socket and writer |
 //! | 0 | [`base`] | ids, messages, limits, counters, the disconnect table, the model checker's shim |
 //!
@@ -85,6 +87,20 @@
 //!   one that comes back at once would be served beside what is left of the old one.
 //! * **Deflated once per window size**, without context takeover in either direction: so the bytes can
 //!   be shared, and an idle connection keeps no window ([`frame`]).
+//! * **What a session recovers rides on the reply to its subscription**, as one piece through the
+//!   channel's mailbox and one lane: no gap, no double, nothing to merge. A channel keeps its publications
+//!   with their encoded forms, so a storm of returning sessions encodes nothing twice.
+//! * **A position is worth as long a stay as a publication.** A channel with a history stays for its
+//!   age bound after the last use even if nothing is kept any more: or whoever comes back to a quiet
+//!   channel would be told that something may be missing.
+//! * **Events of who comes and goes are publications to a channel beside**, whose name nobody can type:
+//!   as bounded and fair as all others, and paid for by those who asked.
+//! * **A replaced value goes to the back of the outbox**, not to where the old one was, unless nothing of
+//!   its channel stands behind: offsets leave in order, and recovery by position relies on it.
+//! * **Publications are counted once against the memory budget**, from being accepted to when the last
+//!   outbox, lane or history lets go ([`base::memory`]); what each outbox adds is counted for itself.
+//! * **Server-sent events leave hyper** once the request is understood: the answer has neither length
+//!   nor chunks, so the session has the bare socket, as one of a WebSocket has.
 //! * **No state for the direct write.** Only the lane leaves the idle state, so it needs no exchange
 //!   to write in it: one load per member is all ([`outbox`]).
 //! * **A stream that is neither TCP nor a Unix socket** is written by a writer task only: it may

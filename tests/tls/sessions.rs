@@ -40,14 +40,14 @@ async fn messages_go_both_ways_in_order_and_large_ones_too() {
     }
     // More than one record holds, and than the sockets take at once.
     let large = "x".repeat(60_000);
-    for _ in 0..20 {
+    for _ in 0..3 {
         send(&mut two, &large).await;
     }
     for number in 0..500 {
         assert_eq!(text(&mut one).await, number.to_string());
         assert_eq!(plain.next_text().await, number.to_string());
     }
-    for _ in 0..20 {
+    for _ in 0..3 {
         assert!(text(&mut one).await == large && plain.next_text().await == large);
     }
     let published = world.gateway.post("/publish?channel=a", b"to all").await;
@@ -73,7 +73,7 @@ async fn a_stream_of_events_takes_over_the_whole_of_tls() {
             assert_ne!(within(what, stream.read_buf(&mut read)).await.unwrap(), 0, "before {what}");
         }
     };
-    until(&mut stream, "\"subscribed\"").await;
+    until(&mut stream, "\"welcome\"").await;
     for number in 0..50 {
         let body = format!("event-{number}");
         world.gateway.post("/publish?channel=a", body.as_bytes()).await;
@@ -108,7 +108,8 @@ async fn a_drain_closes_them_with_its_code_and_what_was_acknowledged_comes_first
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_silent_or_does_not_read_is_ended() {
     let limits = "[hub]\nping_interval_ms = 200\npong_timeout_ms = 200\noutbox_bytes_max = 65536\n\
-                  [http]\nsend_buffer_bytes = 4096\n";
+                  close_timeout_ms = 500\n[messages]\ncontrol_frames_per_10s_max = 1000\n[http]\n\
+                  send_buffer_bytes = 4096\n";
     let world = World::new(limits).await;
     // Answers its pings while it is read, and so lives on.
     let mut alive = world.trust.websocket(world.addr, "/ws?channel=quiet").await;
@@ -118,15 +119,10 @@ async fn who_is_silent_or_does_not_read_is_ended() {
     world.gateway.until_metric(&ended("ping_timeout"), |count| count == 1.0).await;
     let _stuck = world.trust.websocket(world.addr, "/ws?channel=a").await;
     let body = "x".repeat(60_000);
-    let mut count = 0;
-    while world.gateway.metric(&ended("slow_consumer")).await
-        + world.gateway.metric(&ended("ping_timeout")).await
-        < 2.0
-    {
+    for _ in 0..200 {
         world.gateway.post("/publish?channel=a", body.as_bytes()).await;
-        count += 1;
-        assert!(count < 2_000, "it is not read, and goes on");
     }
+    world.gateway.until_metric(&ended("slow_consumer"), |count| count == 1.0).await;
     world.gateway.until_metric("fanfare_sessions", |now| now == 1.0).await;
     assert!(!reading.is_finished());
 }

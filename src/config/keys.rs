@@ -266,7 +266,7 @@ pub(crate) const KEYS: &[Key] = &[
          Memory: about 300 KiB each.")
         .example("4"),
     number("hub.sessions_max", (1, 100_000_000), |s| int(s.hub.sessions_max),
-        "Sessions at once. Memory: about 1.5 KiB for an idle one."),
+        "Sessions at once. Memory: about 1.5 KiB for an idle one, and 8 KiB more over TLS."),
     number("hub.channels_max", (1, 100_000_000), |s| int(s.hub.channels_max),
         "Channels at once. Memory: about 1 KiB for one that was published to."),
     number("hub.subscriptions_per_session_max", (1, 1_000_000),

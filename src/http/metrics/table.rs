@@ -159,7 +159,7 @@ pub(super) const METRICS: &[Metric] = &[
     },
     Metric {
         name: "fanfare_writes_blocked_total",
-        help: "Of those, writes that the socket did not take whole.",
+        help: "Of those, writes that the socket did not take whole; over TLS all of them.",
         kind: Kind::Counter,
         read: |from, to| to.one(hub(from).over_lanes(|lane| &lane.writes_blocked)),
     },

@@ -161,3 +161,53 @@ async fn handshakes_that_drip_or_are_none_are_cut_in_time_and_others_notice_noth
     world.gateway.until_metric(&failed("tls"), |count| count == 1.0).await;
     steady.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_handshakes_that_stand_still_are_cut_and_leave_nothing() {
+    crate::support::raise_descriptor_limit();
+    let world = World::new("[http]\nhandshake_timeout_ms = 3000\n").await;
+    let steady = Steady::start(world.gateway.addr).await;
+    let before = world.gateway.descriptors();
+    let mut standing = Vec::new();
+    for _ in 0..1_000 {
+        let mut stream = TcpStream::connect(world.addr).await.unwrap();
+        stream.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+        standing.push(stream);
+    }
+    // Those who mean it come in meanwhile.
+    for _ in 0..10 {
+        let mut one = world.trust.websocket(world.addr, "/ws?channel=a").await;
+        send(&mut one, "still here").await;
+        assert_eq!(text(&mut one).await, "still here");
+    }
+    for mut stream in standing {
+        let mut rest = Vec::new();
+        within("the end", stream.read_to_end(&mut rest)).await.unwrap();
+        assert_eq!(rest, b"");
+    }
+    let timeouts = "fanfare_connections_failed_total{reason=\"tls_timeout\"}";
+    assert_eq!(world.gateway.metric(timeouts).await, 1_000.0);
+    world.gateway.until_metric("fanfare_sessions", |now| now == 2.0).await;
+    world.gateway.until_metric("fanfare_http_connections", |now| now <= 1.0).await;
+    assert!(world.gateway.descriptors() <= before + 2, "{before}");
+    steady.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_too_many_connections_is_refused_before_tls() {
+    let limits =
+        "[http]\nconnections_per_address_max = 2\nper_address_exempt = [\"192.0.2.0/24\"]\n";
+    let world = World::new(limits).await;
+    let from = async |address: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+        world.trust.over(socket.connect(world.addr).await.unwrap()).await
+    };
+    let _held = [from("127.0.0.2").await.unwrap(), from("127.0.0.2").await.unwrap()];
+    // An end in order, and not a word in plain text.
+    let refused = from("127.0.0.2").await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::UnexpectedEof, "{refused}");
+    assert!(from("127.0.0.3").await.is_ok());
+    let count = "fanfare_connections_refused_total{reason=\"address_count\"}";
+    assert_eq!(world.gateway.metric(count).await, 1.0);
+}

@@ -1,6 +1,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use proptest::prelude::*;
 use tokio::io::ReadBuf;
 
 use super::*;
@@ -123,5 +124,20 @@ async fn what_is_none_is_refused() {
     ] {
         let header = v2(command, family, rest);
         assert_eq!(outcome(&header).await.0, Err("malformed".into()), "{command} {family}");
+    }
+}
+
+proptest! {
+    /// Whatever comes, it is read the same however it is cut, and never beyond the bound.
+    #[test]
+    fn anything_is_read_the_same_however_it_is_cut(
+        start in prop::sample::select(vec![
+            &b""[..], b"PROXY ", b"PROXY TCP4 192.0.2.1 ", b"PROXY UNKNOWN", V2_SIGNATURE,
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0", b"\r\n\r\n\0\r\nQUIT\n\x21\x21\x08",
+        ]),
+        rest in prop::collection::vec(prop_oneof![any::<u8>(), Just(b' '), Just(b'\r'), Just(b'\n')], 0..300),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _ = runtime.block_on(outcome(&[start, &rest].concat()));
     }
 }

@@ -36,6 +36,7 @@ fn assert_served(said: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the openssl program; .ci/run installs it"]
 async fn versions_and_protocols_are_what_they_are_said_to_be() {
     let (dir, authority) = (Dir::new(), Authority::new("the authority"));
     dir.install(&authority.pair());
@@ -77,6 +78,7 @@ async fn versions_and_protocols_are_what_they_are_said_to_be() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the openssl program; .ci/run installs it"]
 async fn a_client_certificate_that_is_asked_for_is_needed_and_has_to_be_right() {
     let (dir, authority) = (Dir::new(), Authority::new("the authority"));
     let other = Authority::new("another");

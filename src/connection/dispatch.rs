@@ -328,7 +328,9 @@ pub(super) fn subscribed(format: WireFormat, id: Option<Id>, channel: &ChannelNa
             position: joined.position,
             recovered: joined.recovered,
         };
-        let is_told = id.is_some() || joined.position.is_some();
+        // Whoever only listens has not asked, and wants to know that it is in.
+        let is_asked = id.is_some() || format == WireFormat::Sse;
+        let is_told = is_asked || joined.position.is_some();
         is_told.then(|| format.text(&json::encode_reply(id.as_ref(), reply)))
     }))
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{Client, Gateway};
 
@@ -203,8 +204,25 @@ async fn after_a_kill_the_epoch_is_another_and_nobody_is_told_that_it_recovered(
     for n in 1..=50 {
         position = publish(&gateway, "news", n).await;
     }
+    // In the middle of a fan-out: publications are on their way to a thousand subscribers.
+    let mut listeners = Vec::new();
+    for _ in 0..1_000 {
+        listeners.push(gateway.connect("/ws?channel=news").await);
+    }
+    let storm = (0..20).map(|n| {
+        let request = format!(
+            "POST /publish?channel=news HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\n\r\n{n:02}",
+            gateway.addr
+        );
+        let addr = gateway.addr;
+        async move {
+            let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(storm).await;
     gateway.signal("KILL");
-    drop(gateway);
+    drop((gateway, listeners));
     let gateway = Gateway::configured(KEEP_100).await;
     // The same number of publications, so that only the epoch can tell.
     for n in 1..=50 {

@@ -193,7 +193,10 @@ async fn who_may_not_listen_is_told_so() {
     assert_eq!(gateway.get("/sse?channel=a%20b").await.status, 400);
     assert_eq!(gateway.get("/sse?channel=a&recover=1&recover=2&recover=3").await.status, 400);
     let from = "Origin: https://app.example\r\n";
-    let events = Events::open(&gateway, "/sse?channel=a", from).await;
+    let mut events = Events::open(&gateway, "/sse?channel=a", from).await;
+    for kind in ["welcome", "subscribed"] {
+        assert_eq!(events.next().await.json()["type"], kind);
+    }
     let allowed = "Access-Control-Allow-Origin: https://app.example";
     assert!(events.head.iter().any(|line| line == allowed), "{:?}", events.head);
 }

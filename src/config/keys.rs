@@ -196,7 +196,8 @@ pub(crate) const KEYS: &[Key] = &[
         "The IP address and port to listen on, without TLS, for everything. Only with this default \
          where there are no listeners."),
     key("listeners", Kind::Tables(&LISTENERS), |_| None,
-        "More to listen on. Each has an address: an IP address and port, unix:/PATH, fd:NAME for a \
+        "More to listen on. Each has an address: an IP address and port, unix:/PATH for a socket that is \
+         made there with the permissions that the umask leaves, fd:NAME for a \
          socket of that name that systemd handed over (FileDescriptorName=), or systemd for all \
          others it did. tls has certificate_file and key_file, in PEM, both read again when they \
          change; with client_ca_file clients need a certificate of one of those authorities; \

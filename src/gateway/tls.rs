@@ -2,7 +2,7 @@
 //!
 //! Versions 1.2 and 1.3 by rustls, HTTP/1.1 only (ALPN), no early data: what comes with it could be
 //! played again by whoever recorded it. Sessions are resumed by tickets, which cost no memory here,
-//! under keys that change twice a day and with every reload.
+//! under keys that change every six hours and with every reload.
 //!
 //! A connection keeps the certificate that it began with. New ones get the new one as soon as it is
 //! read; one that is no good is refused, and the old one stays.

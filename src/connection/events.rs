@@ -65,7 +65,7 @@ impl EventStream {
     }
 
     /// Keeps this for as long as it lives.
-    pub(crate) fn hold(&mut self, permit: Option<Permit>) {
+    pub fn hold(&mut self, permit: Option<Permit>) {
         self._permit = permit;
     }
 

@@ -21,5 +21,4 @@ mod upgrade;
 pub use events::EventStream;
 pub use stream::Stream;
 pub use strict::{Requests, StrictStream};
-pub(crate) use upgrade::Permit;
-pub use upgrade::{Accept, UpgradeError, upgrade};
+pub use upgrade::{Accept, Permit, UpgradeError, upgrade};

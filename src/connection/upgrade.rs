@@ -24,15 +24,16 @@ use crate::protocol::{Form, WireFormat};
 /// written by then or never: 101 is under 200 bytes.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
-/// What a connection holds for as long as it lives, whatever it becomes: as an extension of a request
-/// it goes over to the session.
+/// What a connection holds for as long as it lives, whatever it becomes: a place among those that one
+/// address may have, say. As an extension of a request it goes over to the session ([`upgrade`]).
 #[derive(Clone, Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     _what: Arc<dyn Any + Send + Sync>,
 }
 
 impl Permit {
-    pub(crate) fn new(what: impl Any + Send + Sync) -> Self {
+    /// Holds this; it is dropped with the last clone.
+    pub fn new(what: impl Any + Send + Sync) -> Self {
         Self { _what: Arc::new(what) }
     }
 }

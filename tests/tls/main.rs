@@ -8,7 +8,7 @@
 //! * `inherited`: a socket that a parent holds, over a restart.
 //! * `proxied`: the PROXY protocol and `X-Forwarded-For`, also from those who lie.
 //!
-//! Needs the `openssl` program, and `bash`.
+//! Needs `bash`, and `openssl` for the checks that are ignored without being asked for.
 
 mod certificates;
 mod client;

@@ -234,7 +234,7 @@ async fn one_that_reads_just_fast_enough_stays_and_the_others_do_not_feel_it() {
     let gateway = Gateway::start(&[], &[("FANFARE_HTTP_SEND_BUFFER_BYTES", "65536")]).await;
     let mut healthy = gateway.connect("/ws?channel=big").await;
     let mut slow = stalled(&gateway, 1).await.remove(0);
-    let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let (heard, mut hears) = tokio::sync::mpsc::channel(MESSAGES as usize);
     // It reads one whenever it is five behind, and so is always behind and never too far.
     let sipping = tokio::spawn(async move {
         for number in 0..MESSAGES {
@@ -248,7 +248,7 @@ async fn one_that_reads_just_fast_enough_stays_and_the_others_do_not_feel_it() {
         publish(&gateway, number).await;
         // With the other behind all the time, this one has each message before the next is sent.
         assert_eq!(number_of(&healthy.next().await), number);
-        heard.send(number).unwrap();
+        heard.send(number).await.unwrap();
         most = most.max(gateway.metric("fanfare_memory_bytes").await);
     }
     drop(heard);

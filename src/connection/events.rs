@@ -26,7 +26,8 @@ pub struct EventStream {
 
 impl EventStream {
     /// Opens a session and subscribes it to the channels of `accept`, from where `recover` says if
-    /// they keep that. `head` goes out before everything else.
+    /// they keep that, and with `join_leave` to who comes and goes there. `head` goes out before
+    /// everything else.
     ///
     /// # Errors
     /// [`UpgradeError`]; nothing has changed then.
@@ -34,6 +35,7 @@ impl EventStream {
         hub: &Hub,
         accept: Accept,
         recover: &[Recover],
+        join_leave: bool,
         head: Bytes,
     ) -> Result<Self, UpgradeError> {
         let form = Form::plain(WireFormat::Sse);
@@ -56,7 +58,11 @@ impl EventStream {
             let epoch = hub.epoch(channel);
             let fits = |recover: &&Recover| recover.epoch.is_some() && recover.epoch == epoch;
             let recover = recover.iter().find(fits).or(recover.first()).copied();
-            match hub.join(session, channel, Some(reply), recover) {
+            let mut joined = hub.join(session, channel, Some(reply), recover);
+            if join_leave && joined.is_ok() {
+                joined = hub.join_beside(session, channel);
+            }
+            match joined {
                 Ok(()) | Err(SubscribeError::AlreadySubscribed) => {}
                 Err(error) => return Err(UpgradeError::Subscribe(error)),
             }

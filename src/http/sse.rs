@@ -4,6 +4,8 @@
 //! [`crate::auth::token`]; an `EventSource` can send it in the query or in the cookie. What comes is
 //! the JSON protocol ([`crate::protocol::sse`]).
 //!
+//! `&join_leave=true` asks for `join` and `leave` events, where the rules of all of them allow that.
+//!
 //! `Last-Event-ID`, which a browser sends when it comes back, or `&recover=EPOCH:OFFSET`, as often as
 //! there are channels, says what was seen before. A browser sends the position of its last event only:
 //! with several channels on one stream the others are told that something may be missing.
@@ -29,6 +31,7 @@ use super::peer::Peer;
 use super::query;
 use super::state::State;
 use super::tally::UpgradeRefused;
+use crate::base::ids::ChannelName;
 use crate::base::position::{Recover, StreamPosition};
 use crate::connection::{Accept, EventStream, Permit, UpgradeError};
 use crate::protocol::sse;
@@ -73,16 +76,37 @@ fn decide<B>(
     let wrong = |text| (UpgradeRefused::Query, Refusal::bad_request(text));
     let channels = channels(request, channels_max).and_then(or_lobby).map_err(wrong)?;
     let recover = recover(request, channels.len()).map_err(wrong)?;
+    let join_leave = join_leave(state, request, &channels).map_err(wrong)?;
     let (grant, _) = authorise(state, request, &channels)?;
     let accept = of_peer(Accept::new(grant).channels(channels), peer);
     let head = head(request.headers(), rand::rng().random_range(RETRY_MS));
-    let mut stream = EventStream::open(&state.hub, accept, &recover, head).map_err(refused)?;
+    let mut stream =
+        EventStream::open(&state.hub, accept, &recover, join_leave, head).map_err(refused)?;
     stream.hold(request.extensions().get::<Permit>().cloned());
     Ok(stream)
 }
 
 fn refused(error: UpgradeError) -> (UpgradeRefused, Refusal) {
     (UpgradeRefused::Overloaded, Refusal::new(error.status(), error.to_string()))
+}
+
+/// Whether it wants to be told who comes and goes, in each of its channels.
+fn join_leave<B>(
+    state: &State,
+    request: &Request<B>,
+    channels: &[ChannelName],
+) -> Result<bool, String> {
+    match query::single(request, "join_leave")?.as_deref() {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1") => {
+            let has = |name: &&ChannelName| state.hub.channel_options(name).join_leave;
+            match channels.iter().find(|name| !has(name)) {
+                None => Ok(true),
+                Some(name) => Err(format!("join_leave is not turned on for the channel {name}")),
+            }
+        }
+        Some(_) => Err("join_leave= is true or false".to_owned()),
+    }
 }
 
 /// What the peer has seen before. A position that is none of ours is one that cannot be recovered: a

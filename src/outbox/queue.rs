@@ -110,6 +110,8 @@ pub(crate) struct Queue {
     close: Option<Bytes>,
     /// Bytes of `remainder` and of what has no label: nobody else counts them.
     own_bytes: usize,
+    /// What the socket keeps, besides the kernel.
+    buffered: usize,
     held: Held,
     /// When the first data came in, and how many messages were lost since.
     behind_since_ms: Option<u64>,
@@ -135,7 +137,13 @@ impl Queue {
     /// Notes what it holds now, besides the publications, which count for themselves.
     pub(crate) fn note_held(&mut self) {
         let places = self.data.capacity() * size_of::<Entry>() + self.control_bytes;
-        self.held.set(OVERHEAD_BYTES + places + self.own_bytes);
+        self.held.set(OVERHEAD_BYTES + places + self.own_bytes + self.buffered);
+    }
+
+    /// Notes what the socket keeps of what it took, until the next [`take`](Self::take).
+    pub(crate) fn note_buffered(&mut self, bytes: usize) {
+        self.buffered = bytes;
+        self.note_held();
     }
 
     /// Puts the rest of a partly written frame in front. It is not subject to bounds: a frame that
@@ -240,6 +248,7 @@ impl Queue {
         taking: &mut Taking<'_>,
     ) {
         self.in_hand = InHand::default();
+        self.buffered = 0;
         let mut taken = 0;
         if let Some(entry) = self.remainder.take() {
             taken += entry.len();
@@ -303,7 +312,7 @@ impl Queue {
     /// Bytes that it counts for itself, and of publications that it shares with others.
     pub(crate) fn held_bytes(&self) -> usize {
         let places = self.data.capacity() * size_of::<Entry>() + self.control_bytes;
-        OVERHEAD_BYTES + places + self.bytes()
+        OVERHEAD_BYTES + places + self.bytes() + self.buffered
     }
 
     /// When the first data came in, since when the queue was never empty.

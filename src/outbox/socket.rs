@@ -77,6 +77,15 @@ impl From<UnixStream> for Socket {
 }
 
 impl Socket {
+    /// What it may keep of what was written, besides the kernel, in bytes: rustls up to its default
+    /// limit for a peer that does not read, a bare socket nothing.
+    pub(crate) fn buffer_bytes_max(&self) -> usize {
+        match &self.0 {
+            Kind::Tcp(_) | Kind::Unix(_) => 0,
+            Kind::Other(_) => 64 << 10,
+        }
+    }
+
     /// From any stream. Prefer the `From` conversions where they exist: they need no lock.
     pub fn from_stream(stream: impl Duplex) -> Self {
         Self::from_boxed(Box::pin(stream))

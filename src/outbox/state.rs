@@ -265,6 +265,13 @@ impl Outbox {
         }
     }
 
+    /// For the writer: the socket keeps so much of what it took until it can go on.
+    pub(crate) fn note_buffered(&self, bytes: usize) {
+        if let Some(queue) = self.queue.lock().as_mut() {
+            queue.note_buffered(bytes);
+        }
+    }
+
     /// Ends it: whatever waits is dropped. The caller ends the socket too. Returns whether it was
     /// this call that did it.
     pub(crate) fn close(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::task::Poll;
 
 use bytes::{Buf, Bytes};
 
@@ -58,12 +59,13 @@ where
             Next::Closed => return End::Closed,
         }
         while !batch.is_empty() {
-            match write_some(socket, &batch).await {
+            match write_some(outbox, socket, &batch).await {
                 Ok(written) => advance(&mut batch, written),
                 Err(_) => return End::Broken,
             }
         }
-        if poll_fn(|cx| socket.poll_flush(cx)).await.is_err() {
+        let flushed = poll_fn(|cx| noted(outbox, socket, socket.poll_flush(cx))).await;
+        if flushed.is_err() {
             return End::Broken;
         }
     }
@@ -85,13 +87,26 @@ where
     next
 }
 
-async fn write_some(socket: &Socket, batch: &VecDeque<Bytes>) -> io::Result<usize> {
+/// A socket that is not ready may hold what it took.
+fn noted<T>(outbox: &Outbox, socket: &Socket, result: Poll<T>) -> Poll<T> {
+    if result.is_pending() && socket.buffer_bytes_max() > 0 {
+        outbox.note_buffered(socket.buffer_bytes_max());
+    }
+    result
+}
+
+async fn write_some(
+    outbox: &Outbox,
+    socket: &Socket,
+    batch: &VecDeque<Bytes>,
+) -> io::Result<usize> {
     let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
     let count = batch.len().min(PIECES_MAX);
     for (piece, bytes) in pieces.iter_mut().zip(batch) {
         *piece = IoSlice::new(bytes);
     }
-    let written = poll_fn(|cx| socket.poll_write(cx, &pieces[..count])).await?;
+    let written =
+        poll_fn(|cx| noted(outbox, socket, socket.poll_write(cx, &pieces[..count]))).await?;
     if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::sse::Events;
 use crate::support::{Client, Gateway};
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
@@ -88,6 +89,24 @@ async fn sessions_are_seen_while_they_are_in_and_events_tell_who_comes_and_goes(
     assert_eq!(watcher.next_json().await["type"], "unsubscribed");
     enter(&mut phone, false).await;
     watcher.assert_silent().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_events_tells_who_comes_and_goes_too() {
+    let gateway = Gateway::configured(RULES).await;
+    let path = |more: &str| format!("/sse?token={}&join_leave=true{more}", token("ann"));
+    let mut events = Events::open(&gateway, &path("&channel=room"), "").await;
+    for kind in ["welcome", "subscribed"] {
+        assert_eq!(events.next().await.json()["type"], kind);
+    }
+    let (mut client, id) = session(&gateway, "bob").await;
+    enter(&mut client, false).await;
+    drop(client);
+    for kind in ["join", "leave"] {
+        let event = events.next().await.json();
+        assert_eq!((&event["type"], &event["session"]), (&json!(kind), &json!(id)));
+    }
+    assert_eq!(gateway.get(&path("&channel=own")).await.status, 400);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ const KEEP: &str = "[[channels.rules]]\nmatch = 'news*'\nhistory_publications_ma
 
 /// What an `EventSource` would see.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Event {
+pub struct Event {
     id: Option<String>,
     name: Option<String>,
     data: String,
@@ -20,18 +20,18 @@ struct Event {
 }
 
 impl Event {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.data).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 }
 
-struct Events {
+pub struct Events {
     lines: tokio::io::Lines<BufReader<TcpStream>>,
     head: Vec<String>,
 }
 
 impl Events {
-    async fn open(gateway: &Gateway, path: &str, headers: &str) -> Self {
+    pub async fn open(gateway: &Gateway, path: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", gateway.addr);
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -65,7 +65,7 @@ impl Events {
     }
 
     /// The next one with data.
-    async fn next(&mut self) -> Event {
+    pub async fn next(&mut self) -> Event {
         loop {
             let event = self.block().await.expect("the stream goes on");
             if !event.data.is_empty() {

@@ -19,6 +19,7 @@ pub mod jwt;
 pub mod keys;
 pub mod mint;
 pub mod origin;
+pub mod rotating;
 pub mod token;
 
 pub use fault::{KeyFault, KeySetError};

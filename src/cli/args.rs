@@ -40,7 +40,7 @@ sessions alone the API is closed. With keys for the API alone it does not start.
 all of it.
 
 SIGTERM and SIGINT drain: what is accepted is delivered, then connections are closed. A second
-signal ends at once. SIGHUP reads certificates again.";
+signal ends at once. SIGHUP has the configuration and the certificates read again.";
 
 const TOKEN_HELP: &str = "\
 Signs with the first secret of the configuration (auth.secret, auth.keys), or with a private key.

@@ -24,7 +24,9 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("cannot start threads: {error}")))?;
-    let ended = runtime.block_on(gateway::run_until_signal(settings, inherited));
+    let again = flags.clone();
+    let load = move || config::load(&again, &Process);
+    let ended = runtime.block_on(gateway::run_until_signal(settings, inherited, load));
     runtime.shutdown_timeout(LEFTOVERS_TIMEOUT);
     ended?;
     Ok(())

@@ -18,6 +18,7 @@ mod keys;
 mod listeners;
 mod raw;
 mod reference;
+mod reload;
 mod rules;
 mod secret;
 mod secrets;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 
 pub use environment::{Environment, Process};
 pub use error::ConfigError;
+pub use reload::needs_restart;
 pub use settings::{
     ApiSettings, ListenAddress, ListenerSettings, LogFormat, LogSettings, Settings, TlsSettings,
     TlsVersion,

@@ -65,7 +65,7 @@ impl Door {
         phases: watch::Receiver<Phase>,
     ) -> Self {
         let connections_max = connections_max(&state);
-        let limits = per_address::Limits::new(state.limits(), connections_max, per_address_exempt);
+        let limits = per_address::Limits::new(&state.limits(), connections_max, per_address_exempt);
         Self {
             state,
             phases,
@@ -92,7 +92,7 @@ impl Door {
     pub(super) fn admit_peer(&self, peer: Peer) -> Result<Option<Permit>, ConnectionRefused> {
         let Some(address) = peer.address() else { return Ok(None) };
         // It stands for many, who are counted each when they are known.
-        if self.state.trusted_proxies().trust(peer) {
+        if self.state.options().trusted_proxies.trust(peer) {
             return Ok(None);
         }
         let held = self.per_address.admit(address.ip(), Instant::now()).inspect_err(|why| {

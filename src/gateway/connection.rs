@@ -124,7 +124,7 @@ impl Caller {
     /// Why the client that a proxy names is not let in.
     fn admit(&self, request: &Request<Incoming>) -> Admitted {
         let door = &self.entrance.door;
-        let client = door.state().trusted_proxies().client(self.peer, request.headers());
+        let client = door.state().options().trusted_proxies.client(self.peer, request.headers());
         // Others are answered and forgotten: the connection is the proxy's.
         if client == self.peer || !http::asks_for_session(request) {
             return (client, Ok(self.permit.clone()));

@@ -20,6 +20,7 @@ mod inherited;
 mod listener;
 mod per_address;
 mod proxy;
+mod reload;
 mod signals;
 mod tls;
 
@@ -38,17 +39,19 @@ pub use signals::Signals;
 pub use tls::TlsError;
 
 use crate::auth::AllowAnyone;
-use crate::auth::jwt::JwtAuthoriser;
+use crate::auth::jwt::{AuthSettings, JwtAuthoriser};
+use crate::auth::rotating::Rotating;
 use crate::base::access::Authoriser;
 use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
-use crate::config::{ListenAddress, ListenerSettings, Settings};
+use crate::config::{ConfigError, ListenAddress, ListenerSettings, Settings};
 use crate::http::{State, StateOptions};
 use crate::hub::{DrainOptions, DrainReport, Hub};
 use accept::Door;
 use connection::Phase;
 use entrance::Entrance;
 use listener::Listener;
+use reload::Reloader;
 use tls::Certificates;
 
 /// How long requests that are being served may take when the gateway ends.
@@ -63,6 +66,7 @@ pub struct Gateway {
     doors: Vec<Opened>,
     state: Arc<State>,
     reload: Arc<Notify>,
+    reloader: Arc<Reloader>,
     reload_interval: Duration,
     per_address_exempt: Vec<Network>,
     drain_timeout: Duration,
@@ -107,21 +111,24 @@ pub async fn run(
     Ok(Gateway::bind(settings, Inherited::default())?.serve(shutdown).await)
 }
 
-/// [`run`] until SIGTERM or SIGINT; a second one hurries. SIGHUP has certificates read again.
+/// [`run`] until SIGTERM or SIGINT; a second one hurries. SIGHUP has the configuration read again by
+/// `load`, and the certificates.
 ///
 /// # Errors
 /// [`StartError`], if it does not come to serving.
 pub async fn run_until_signal(
     settings: Settings,
     inherited: Inherited,
+    load: impl Fn() -> Result<Settings, ConfigError> + Send + 'static,
 ) -> Result<DrainReport, StartError> {
     let Signals { first, second, mut hangup } = Signals::listen().map_err(StartError::Signals)?;
     let gateway = Gateway::bind(settings, inherited)?;
-    let reload = gateway.reload.clone();
+    let (reload, reloader) = (gateway.reload.clone(), gateway.reloader.clone());
     let mut background = JoinSet::new();
     background.spawn(async move {
         while hangup.recv().await.is_some() {
-            tracing::info!("got SIGHUP: reading certificates again");
+            tracing::info!("got SIGHUP: reading the configuration and the certificates again");
+            reloader.reload(load());
             reload.notify_one();
         }
     });
@@ -138,24 +145,14 @@ impl Gateway {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn bind(settings: Settings, mut inherited: Inherited) -> Result<Self, StartError> {
-        let authoriser: Arc<dyn Authoriser> = match settings.auth {
-            Some(auth) => Arc::new(JwtAuthoriser::new(auth).map_err(StartError::Auth)?),
-            None => Arc::new(AllowAnyone),
-        };
+        let kept = settings.clone();
+        let authoriser = Arc::new(Rotating::new(authoriser(settings.auth.clone())?));
         let certificates = load_certificates(&settings.listeners)?;
-        let doors = open(settings.listeners, certificates, &settings.http, &mut inherited)?;
-        let hub = Hub::builder().limits(settings.hub).channels(settings.channels).build();
-        let options = StateOptions {
-            authoriser,
-            api_keys: settings.api.keys,
-            origins: settings.origins,
-            open: settings.open_mode,
-            loopback_only: settings.open_mode && !settings.insecure,
-            cookie_name: settings.auth_cookie,
-            trusted_proxies: settings.trusted_proxies,
-            http_limits: settings.http,
-            message_limits: settings.messages,
-        };
+        let listeners = settings.listeners.clone();
+        let doors = open(listeners, certificates, &settings.http, &mut inherited)?;
+        let hub =
+            Hub::builder().limits(settings.hub.clone()).channels(settings.channels.clone()).build();
+        let options = state_options(authoriser.clone(), settings);
         tell_start(&doors, &inherited, &options);
         let state = Arc::new(State::new(hub, options));
         for certificates in doors.iter().filter_map(|door| door.tls.as_ref()) {
@@ -163,11 +160,12 @@ impl Gateway {
         }
         Ok(Self {
             doors,
-            state,
+            state: state.clone(),
             reload: Arc::default(),
-            reload_interval: Duration::from_millis(settings.tls_reload_interval_ms),
-            per_address_exempt: settings.per_address_exempt,
-            drain_timeout: Duration::from_millis(settings.drain_timeout_ms),
+            reload_interval: Duration::from_millis(kept.tls_reload_interval_ms),
+            per_address_exempt: kept.per_address_exempt.clone(),
+            drain_timeout: Duration::from_millis(kept.drain_timeout_ms),
+            reloader: Arc::new(Reloader::new(state, authoriser, kept)),
         })
     }
 
@@ -222,6 +220,27 @@ impl Gateway {
         let DrainReport { sessions, killed, undelivered_bytes } = report;
         tracing::info!(sessions, killed, undelivered_bytes, "drained");
         report
+    }
+}
+
+fn authoriser(auth: Option<AuthSettings>) -> Result<Box<dyn Authoriser>, StartError> {
+    Ok(match auth {
+        Some(auth) => Box::new(JwtAuthoriser::new(auth).map_err(StartError::Auth)?),
+        None => Box::new(AllowAnyone),
+    })
+}
+
+fn state_options(authoriser: Arc<Rotating>, settings: Settings) -> StateOptions {
+    StateOptions {
+        authoriser,
+        api_keys: settings.api.keys,
+        origins: settings.origins,
+        open: settings.open_mode,
+        loopback_only: settings.open_mode && !settings.insecure,
+        cookie_name: settings.auth_cookie,
+        trusted_proxies: settings.trusted_proxies,
+        http_limits: settings.http,
+        message_limits: settings.messages,
     }
 }
 

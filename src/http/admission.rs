@@ -90,14 +90,15 @@ pub(super) fn authorise<B>(
 }
 
 fn token_grant<B>(state: &State, request: &Request<B>) -> Result<(Grant, Option<Place>), Refusal> {
-    let cookie_name = &state.options.cookie_name;
+    let options = state.options();
+    let cookie_name = &options.cookie_name;
     let found = token::find(request.headers(), request.uri().query(), cookie_name)
         .map_err(|error| Refusal::challenge(Challenge::BadToken, error.to_string()))?
         .filter(|found| {
             !found.place().rides_along() || guard::trusts_cookies(state, request.headers())
         });
     let token = found.as_ref().map(|found| found.token());
-    let grant = state.options.authoriser.authorise(token, SystemTime::now()).map_err(|error| {
+    let grant = options.authoriser.authorise(token, SystemTime::now()).map_err(|error| {
         let challenge = match error {
             TokenRefusal::Missing => Challenge::Token,
             _ => Challenge::BadToken,

@@ -19,12 +19,12 @@ pub(super) fn check_origin(state: &State, headers: &HeaderMap) -> Result<(), Ref
         return Err(Refusal::bad_request(text));
     }
     let host = single(headers, HOST.as_str());
-    if state.options.loopback_only && !host.is_some_and(host_is_loopback) {
+    if state.options().loopback_only && !host.is_some_and(host_is_loopback) {
         let text = "without keys this gateway answers only to localhost, 127.0.0.1 and [::1] by \
                     name; to be reached from elsewhere it needs keys for tokens and for the API";
         return Err(Refusal::new(StatusCode::FORBIDDEN, text));
     }
-    if origin_allowed(origin(headers), host, &state.options.origins) {
+    if origin_allowed(origin(headers), host, &state.options().origins) {
         return Ok(());
     }
     let text = "this gateway does not answer pages of other origins; if it is to answer this one, \
@@ -36,7 +36,7 @@ pub(super) fn check_origin(state: &State, headers: &HeaderMap) -> Result<(), Ref
 /// the origins listed by name; `*` lets any page in, but not in the name of its visitor.
 pub(super) fn trusts_cookies(state: &State, headers: &HeaderMap) -> bool {
     let host = single(headers, HOST.as_str());
-    origin_allowed(origin(headers), host, &state.options.origins.named())
+    origin_allowed(origin(headers), host, &state.options().origins.named())
 }
 
 /// The origin of the page that asks; `None` if no browser does.
@@ -53,15 +53,15 @@ fn origin(headers: &HeaderMap) -> Option<&[u8]> {
 /// [`check_origin`], then a key of the API unless none is needed.
 pub(super) fn check_key<B>(state: &State, request: &Request<B>) -> Result<(), Refusal> {
     check_origin(state, request.headers())?;
-    if state.options.open {
+    if state.options().open {
         return Ok(());
     }
-    if state.options.api_keys.is_empty() {
+    if state.options().api_keys.is_empty() {
         let text = "the HTTP API is off because no API key is configured";
         return Err(Refusal::challenge(Challenge::ApiKey, text));
     }
     let text = match presented(request) {
-        Some(key) if state.options.api_keys.accept(&key) => return Ok(()),
+        Some(key) if state.options().api_keys.accept(&key) => return Ok(()),
         Some(_) => "the API key is not right",
         None => "an API key is required; send it as X-API-Key: KEY",
     };
@@ -176,9 +176,8 @@ mod tests {
 
     #[tokio::test]
     async fn without_keys_the_api_is_off() {
-        let mut state = state(false);
-        let options = &mut std::sync::Arc::get_mut(&mut state).unwrap().options;
-        options.api_keys = Default::default();
+        let state = state(false);
+        state.change(|options| options.api_keys = Default::default());
         assert_eq!(refused(&state, "/", &[("host", "a"), ("x-api-key", "x")]), 401);
     }
 }

@@ -55,7 +55,7 @@ impl Page {
 
 /// Shows the page.
 pub(super) fn show(state: &State, headers: &HeaderMap) -> Answer {
-    let page: &Page = if state.options.open { &OPEN } else { &KEYED };
+    let page: &Page = if state.options().open { &OPEN } else { &KEYED };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let mut answer =
         answer::with_body(StatusCode::OK, "text/html; charset=utf-8", page.text.clone());

@@ -1,8 +1,24 @@
 //! What all requests share.
+//!
+//! # State
+//! [`StateOptions`], changed for others when the configuration is read again.
+//!
+//! # Who may touch what
+//! A reload stores; every request loads.
+//!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | `options` | a reload | requests | `ArcSwap` | a request sees the old ones or the new ones, whole |
+//!
+//! # Races considered
+//! - *A request that loads twice*: it may see two. Each check stands by itself.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
+
+use arc_swap::ArcSwap;
 
 use super::forwarded::TrustedProxies;
 use super::tally::Tally;
@@ -13,7 +29,7 @@ use crate::base::limits::{HttpLimits, MessageLimits};
 use crate::hub::Hub;
 
 /// What a [`State`] is made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StateOptions {
     /// Who checks tokens.
     pub authoriser: Arc<dyn Authoriser>,
@@ -38,7 +54,7 @@ pub struct StateOptions {
 /// What all requests share.
 pub struct State {
     pub(super) hub: Hub,
-    pub(super) options: StateOptions,
+    options: ArcSwap<StateOptions>,
     pub(super) started: Instant,
     /// This run of this node: new at each start.
     pub(super) node_id: String,
@@ -54,7 +70,7 @@ impl State {
         let name = name.trim();
         Self {
             hub,
-            options,
+            options: ArcSwap::from_pointee(options),
             started: Instant::now(),
             node_id: format!("{:032x}", rand::random::<u128>()),
             node_name: if name.is_empty() { "fanfare" } else { name }.to_owned(),
@@ -72,25 +88,30 @@ impl State {
         &self.tally
     }
 
-    /// The longest message, whoever publishes it: a longer one might not fit into an outbox.
-    pub(super) fn message_bytes_max(&self) -> usize {
-        self.options.message_limits.message_bytes_max
+    /// What it is made of now.
+    pub fn options(&self) -> Arc<StateOptions> {
+        self.options.load_full()
     }
 
-    /// Whose `X-Forwarded-For` is believed.
-    pub fn trusted_proxies(&self) -> &TrustedProxies {
-        &self.options.trusted_proxies
+    /// From now on this, for requests that come then.
+    pub fn set_options(&self, options: StateOptions) {
+        self.options.store(Arc::new(options));
+    }
+
+    /// The longest message, whoever publishes it: a longer one might not fit into an outbox.
+    pub(super) fn message_bytes_max(&self) -> usize {
+        self.options.load().message_limits.message_bytes_max
     }
 
     /// The bounds of requests.
-    pub fn limits(&self) -> &HttpLimits {
-        &self.options.http_limits
+    pub fn limits(&self) -> HttpLimits {
+        self.options.load().http_limits
     }
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("State").field("options", &self.options.load()).finish_non_exhaustive()
     }
 }
 
@@ -98,6 +119,15 @@ impl fmt::Debug for State {
 pub(super) mod tests {
     use super::*;
     use crate::auth::AllowAnyone;
+
+    impl State {
+        /// Changes some of the options.
+        pub(in crate::http) fn change(&self, change: impl FnOnce(&mut StateOptions)) {
+            let mut options = (*self.options()).clone();
+            change(&mut options);
+            self.set_options(options);
+        }
+    }
 
     /// With a key (`key-canary`), or open. On the current runtime.
     pub(in crate::http) fn state(open: bool) -> Arc<State> {

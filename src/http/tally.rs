@@ -27,6 +27,8 @@ pub struct Tally {
     pub tls_handshakes: [Count; 2],
     /// Certificates read again after the start: taken, and refused in favour of the old ones.
     pub tls_reloads: [Count; 2],
+    /// Configurations that were read again: taken up, and refused.
+    pub config_reloads: [Count; 2],
     /// By listener, the second since 1970 at which its certificate is over; 0 if it has none.
     pub certificates_not_after: [Gauge; LISTENERS_MAX],
     entries_refused: [Count; EntryRefused::ALL.len()],

@@ -72,8 +72,8 @@ fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefu
         .channels(wanted.channels)
         .format(wanted.format)
         .echo(wanted.echo)
-        .limits(state.options.message_limits)
-        .authoriser(state.options.authoriser.clone());
+        .limits(state.options().message_limits)
+        .authoriser(state.options().authoriser.clone());
     if place == Some(Place::Subprotocol) {
         accept = accept.protocol(HeaderValue::from_static(token::SUBPROTOCOL));
     }

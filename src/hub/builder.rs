@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use crossbeam_queue::SegQueue;
 use tokio::runtime::Handle;
 
@@ -126,7 +127,9 @@ impl HubBuilder {
             stale: SegQueue::new(),
             keeping: SegQueue::new(),
             behind: Behind::default(),
-            channels: self.channels.with_policy(self.limits.slow_consumer_policy),
+            channels: ArcSwap::from_pointee(
+                self.channels.with_policy(self.limits.slow_consumer_policy),
+            ),
             epochs: Epochs::new(),
             streams: Default::default(),
             flow: Flow::new(self.limits.publication_bytes_pending_max, counters.clone(), memory),

@@ -20,6 +20,7 @@
 //! | `mailbox` | anybody | holder of the duty | see [`Mailbox`] | |
 //! | `snapshots` | holder of the duty | lanes | `ArcSwap` | stored before the publication is posted |
 //! | `subscribers` | holder of the duty | anybody | Relaxed | nothing: a figure |
+//! | `options` | whoever changes the rules | anybody | `ArcSwap` | nothing: what is on its way goes by the old ones or the new ones, whole |
 //!
 //! # Races considered
 //! - *A letter for a channel that is being removed*: posts through the directory happen under its
@@ -51,6 +52,9 @@ use super::shared::{Place, Shared};
 use super::stream::Stream;
 use crate::base::channels::ChannelOptions;
 use crate::base::ids::ChannelName;
+use crate::base::loss::Drops;
+use crate::base::position::Epoch;
+use crate::base::sync::Swap;
 
 /// Letters that one drainer takes before it hands the duty to a lane. At about 0.2 µs a letter it
 /// holds a publisher up for 50 µs at most.
@@ -60,7 +64,11 @@ const LETTERS_PER_DRAIN: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) name: ChannelName,
-    pub(crate) origin: Origin,
+    /// Which life of which channel: unlike its name this never comes back.
+    stream: u64,
+    pub(crate) epoch: Epoch,
+    options: Swap<ChannelOptions>,
+    pub(crate) drops: Arc<Drops>,
     pub(crate) mailbox: Mailbox<Letter>,
     pub(crate) flow: Arc<ChannelFlow>,
     state: Mutex<State>,
@@ -102,7 +110,7 @@ struct State {
     roster: Roster<Arc<Session>>,
     stream: Stream,
     /// Only where presence is on.
-    users: Users,
+    users: Option<Users>,
     /// Events of who comes and goes that found no room.
     events_missed: u64,
     /// Whether it stands in the hub's list of channels to tidy.
@@ -124,14 +132,17 @@ impl Channel {
             number: 0,
             roster: Roster::new(lanes),
             stream: Stream::new(epoch),
-            users: Users::default(),
+            users: None,
             events_missed: 0,
             is_stale: false,
             is_keeping: false,
         };
         Self {
             name,
-            origin: Origin { stream: shared.next_stream(), epoch, options, drops: Arc::default() },
+            stream: shared.next_stream(),
+            epoch,
+            options: Swap::new(options),
+            drops: Arc::default(),
             _place: place,
             mailbox: Mailbox::new(),
             flow: Arc::default(),
@@ -139,6 +150,21 @@ impl Channel {
             snapshots: (0..lanes).map(|_| SnapshotSwap::new(nobody.clone())).collect(),
             subscribers: AtomicUsize::new(0),
         }
+    }
+
+    /// What a publication through it says of it.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            stream: self.stream,
+            epoch: self.epoch,
+            options: self.options.load_full(),
+            drops: self.drops.clone(),
+        }
+    }
+
+    /// What it keeps and does from now on.
+    pub(crate) fn set_options(&self, options: Arc<ChannelOptions>) {
+        self.options.store(options);
     }
 
     /// Members, as of the last letter taken.
@@ -163,7 +189,7 @@ impl Channel {
         let mut state = self.state.lock();
         for _ in 0..LETTERS_PER_DRAIN {
             if state.roster.count() == 0
-                && state.stream.is_empty(&self.origin.options, shared)
+                && state.stream.is_empty(&self.options.load_full(), shared)
                 && self.mailbox.is_drained(&duty)
                 && self.is_at_rest(&mut state, shared)
                 && shared.directory.remove_drained(self, &duty)
@@ -206,7 +232,7 @@ impl Channel {
     }
 
     fn expire_later(self: &Arc<Self>, state: &mut State, shared: &Shared) {
-        if !state.stream.is_empty(&self.origin.options, shared)
+        if !state.stream.is_empty(&self.options.load_full(), shared)
             && !std::mem::replace(&mut state.is_keeping, true)
         {
             shared.keeping.push(self.clone());
@@ -231,10 +257,12 @@ impl Channel {
                 }
             }
             Letter::Presence(asked) => {
-                asked.answer(state.roster.members(), state.roster.count(), state.users.count());
+                let members = || state.roster.members();
+                let users = state.users.get_or_insert_with(|| Users::of(members()));
+                asked.answer(members(), state.roster.count(), users.count());
             }
             Letter::Ask(question) => {
-                state.stream.expire(&self.origin.options, shared);
+                state.stream.expire(&self.options.load_full(), shared);
                 (question.0)(&mut state.stream, shared);
             }
             Letter::Tidy => {
@@ -243,7 +271,7 @@ impl Channel {
             }
             Letter::Expire => {
                 state.is_keeping = false;
-                state.stream.expire(&self.origin.options, shared);
+                state.stream.expire(&self.options.load_full(), shared);
                 self.expire_later(state, shared);
             }
         }
@@ -258,7 +286,12 @@ impl Channel {
     ) {
         let terms = terms.map(|terms| *terms).unwrap_or_default();
         let receipt = terms.receipt;
-        let taken = state.stream.take(&prepared.encoded, &terms.conditions, &self.origin, shared);
+        let taken = state.stream.take(
+            &prepared.encoded,
+            &terms.conditions,
+            &self.options.load_full(),
+            shared,
+        );
         self.expire_later(state, shared);
         if !taken.is_repeat {
             self.refresh(state, shared);
@@ -282,7 +315,7 @@ impl Channel {
         self.count(state, shared, 1);
         self.note_presence(&session, true, state, shared);
         let (joined, replay) =
-            state.stream.recover(recover, session.form, &self.origin.options, shared);
+            state.stream.recover(recover, session.form, &self.options.load_full(), shared);
         let frame = reply.and_then(|JoinReply(make)| make(joined)).unwrap_or_default();
         if !frame.is_empty() || !replay.is_empty() {
             self.reply(session, frame, replay, false, shared);
@@ -290,12 +323,14 @@ impl Channel {
     }
 
     fn note_presence(&self, session: &Session, is_join: bool, state: &mut State, shared: &Shared) {
-        let options = &self.origin.options;
-        if let (true, Some(user)) = (options.presence, &session.user) {
-            match is_join {
-                true => state.users.join(user),
-                false => state.users.leave(user),
-            }
+        let options = self.options.load_full();
+        match (options.presence, &mut state.users, &session.user) {
+            (false, users, _) => *users = None,
+            // It may have been turned on while sessions were in already.
+            (true, users @ None, _) => *users = Some(Users::of(state.roster.members())),
+            (true, Some(users), Some(user)) if is_join => users.join(user),
+            (true, Some(users), Some(user)) => users.leave(user),
+            (true, Some(_), None) => {}
         }
         if options.join_leave {
             let told = announce(&self.name, session, is_join, state.events_missed, shared);

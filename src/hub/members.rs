@@ -12,7 +12,7 @@ use super::errors::{OpenError, SubscribeError};
 use super::lane::Item;
 use super::letters::{Join, JoinReply, Leave};
 use super::session::{Session, SessionOptions};
-use crate::base::channels::ChannelOptions;
+use crate::base::channels::{ChannelOptions, ChannelRules};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::limits::SlowConsumerPolicy;
@@ -147,10 +147,7 @@ impl Hub {
     pub(super) fn create_channel(&self, name: &ChannelName) -> Option<Channel> {
         let shared = &self.inner.shared;
         let place = shared.channel_place()?;
-        let options = match name.about() {
-            None => shared.channels.of(name.as_str()).clone(),
-            Some(about) => Arc::new(options_beside(shared.channels.of(about))),
-        };
+        let options = options_of(name, &shared.channels.load());
         Some(Channel::new(name.clone(), options, place, shared))
     }
 
@@ -171,8 +168,17 @@ impl Hub {
     }
 
     /// What the channel keeps and does.
-    pub fn channel_options(&self, name: &ChannelName) -> &ChannelOptions {
-        self.inner.shared.channels.of(name.as_str())
+    pub fn channel_options(&self, name: &ChannelName) -> Arc<ChannelOptions> {
+        self.inner.shared.channels.load().of(name.as_str()).clone()
+    }
+
+    /// Changes what channels keep and do, for what happens from now on. What is kept stays kept as
+    /// long as the new rules say; members stay.
+    pub fn set_channels(&self, rules: ChannelRules) {
+        let shared = &self.inner.shared;
+        let rules = Arc::new(rules.with_policy(shared.limits.slow_consumer_policy));
+        shared.channels.store(rules.clone());
+        shared.directory.for_each(|channel| channel.set_options(options_of(&channel.name, &rules)));
     }
 
     /// Takes a session out of a channel. Returns whether it was in. Publications that were not yet
@@ -301,7 +307,7 @@ impl Hub {
             let subscribers = channel.subscribers();
             let is_shown = subscribers > 0 && channel.name.about().is_none();
             if found.len() < most && is_shown && pick(channel.name.as_str()) {
-                let (name, dropped) = (channel.name.clone(), channel.origin.drops.get());
+                let (name, dropped) = (channel.name.clone(), channel.drops.get());
                 found.push(ChannelInfo { name, subscribers, dropped });
             }
         });
@@ -324,6 +330,13 @@ impl Hub {
     /// The sessions of a user.
     pub fn sessions_of_user(&self, user: &UserId) -> Vec<SessionId> {
         self.inner.registry.of_user(user).iter().map(|session| session.id).collect()
+    }
+}
+
+fn options_of(name: &ChannelName, rules: &ChannelRules) -> Arc<ChannelOptions> {
+    match name.about() {
+        None => rules.of(name.as_str()).clone(),
+        Some(about) => Arc::new(options_beside(rules.of(about))),
     }
 }
 

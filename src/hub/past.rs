@@ -88,7 +88,7 @@ impl Hub {
     /// In which life the channel is, if there is one now.
     pub(crate) fn epoch(&self, channel: &ChannelName) -> Option<Epoch> {
         let found = self.inner.shared.directory.get(channel.as_str());
-        found.map(|channel| channel.origin.epoch)
+        found.map(|channel| channel.epoch)
     }
 
     /// Forgets what the channel keeps. Sessions that were there before cannot recover any more.

@@ -47,6 +47,12 @@ pub struct Presence {
 pub(crate) struct Users(HashMap<UserId, usize>);
 
 impl Users {
+    pub(crate) fn of<'a>(members: impl Iterator<Item = &'a Arc<Session>>) -> Self {
+        let mut users = Self::default();
+        members.filter_map(|session| session.user.as_ref()).for_each(|user| users.join(user));
+        users
+    }
+
     pub(crate) fn join(&mut self, user: &UserId) {
         *self.0.entry(user.clone()).or_default() += 1;
     }
@@ -93,7 +99,7 @@ pub(crate) fn announce(
         let charge = shared.flow.charge(0, room).ok_or(())?;
         let publication =
             Publication { target: Target::Presence(Box::new(event)), message: Message::text("") };
-        let encoded = Encoded::new(publication, Some(found.origin.clone()), &shared.memory);
+        let encoded = Encoded::new(publication, Some(found.origin()), &shared.memory);
         Ok(Letter::Publish(Prepared::new(encoded, None, charge), None))
     };
     match shared.directory.post(&channel.beside(), letter) {

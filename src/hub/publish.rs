@@ -159,7 +159,7 @@ impl Hub {
         let target = Target::Channel(channel.name.clone());
         let publication = Publication { target, message };
         let mut encoded =
-            Encoded::new(publication, Some(channel.origin.clone()), &self.inner.shared.memory);
+            Encoded::new(publication, Some(channel.origin()), &self.inner.shared.memory);
         encoded.key = options.key.or_else(|| encoded.key_in_message());
         encoded.expires_ms = options.ttl_ms.map(|ttl_ms| self.now_ms() + ttl_ms);
         let PublishOptions { idempotency_key, version, skip_history, .. } = options;

@@ -1,22 +1,27 @@
 //! What the parts of one hub share.
 //!
 //! # State
-//! Everything here looks after its own state but `streams`, a count.
+//! Everything here looks after its own state but `streams`, a count, and `channels`, the rules.
 //!
 //! # Who may touch what
-//! Whoever makes a channel adds to `streams`.
+//! Whoever makes a channel adds to `streams`. Whoever changes the rules stores `channels`, and then
+//! tells the channels there are.
 //!
 //! # Orderings
 //! | location | writer | reader | order | pairs with |
 //! |---|---|---|---|---|
 //! | `streams` | whoever makes a channel | the same, by the addition itself | Relaxed | nothing: only that each gets another number matters |
 //!
+//! | `channels` | whoever changes the rules | anybody | `ArcSwap` | stored before the channels are told |
+//!
 //! # Races considered
-//! None: a number is used by the channel that it was made for.
+//! - *A channel is made while the rules change*: it is made by the new ones, or it is in the directory
+//!   by the time that the channels there are told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use crossbeam_queue::SegQueue;
 
 use super::channel::{Channel, Letter};
@@ -40,7 +45,7 @@ const EXPIRE_TICKS: usize = 64;
 pub(crate) struct Shared {
     pub(crate) limits: HubLimits,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) channels: ChannelRules,
+    pub(crate) channels: ArcSwap<ChannelRules>,
     pub(crate) epochs: Epochs,
     pub(crate) streams: AtomicU64,
     pub(crate) lanes: Box<[Inbox<Item>]>,

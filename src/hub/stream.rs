@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::encoded::{Encoded, Origin};
+use super::encoded::Encoded;
 use super::history::History;
 use super::letters::{Conditions, Joined, Taken};
 use super::repeats::Repeats;
@@ -48,11 +48,11 @@ impl Stream {
         &mut self,
         encoded: &Arc<Encoded>,
         conditions: &Conditions,
-        origin: &Origin,
+        options: &ChannelOptions,
         shared: &Shared,
     ) -> Taken {
         let now_ms = shared.clock.now_ms();
-        let keeps = origin.options.history.is_on();
+        let keeps = options.history.is_on();
         if let Some(key) = &conditions.idempotency_key
             && let Some(position) = self.repeats.find(key, now_ms)
         {
@@ -74,7 +74,7 @@ impl Stream {
         }
         if keeps && !conditions.skip_history {
             let total = (&shared.counters.history_bytes, shared.limits.history_bytes_max);
-            self.history.keep(encoded, &origin.options.history, total, now_ms);
+            self.history.keep(encoded, &options.history, total, now_ms);
             position = Some(self.history.position());
         }
         if let Some(key) = &conditions.idempotency_key {

@@ -26,6 +26,7 @@ mod peers;
 mod policies;
 mod presence;
 mod recovery;
+mod reload;
 mod slow;
 mod sse;
 mod stalled;

@@ -86,6 +86,17 @@ pub(super) const METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "fanfare_config_reloads_total",
+        help: "Configurations that SIGHUP had read again: taken up, or refused, so that the old one stays.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            let reloads = &from.state.tally().config_reloads;
+            for (result, count) in ["ok", "refused"].iter().zip(reloads) {
+                to.with("result", result, count.get());
+            }
+        },
+    },
+    Metric {
         name: "fanfare_tls_reloads_total",
         help: "Times that a listener's certificate was read again, by result: after a failure the \
                old one stays.",

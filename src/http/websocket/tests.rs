@@ -84,8 +84,8 @@ impl Authoriser for OnlyNews {
 
 #[tokio::test]
 async fn refusals_have_their_status_and_reason_and_no_secret() {
-    let mut state = state(false);
-    Arc::get_mut(&mut state).unwrap().options.authoriser = Arc::new(OnlyNews);
+    let state = state(false);
+    state.change(|options| options.authoriser = Arc::new(OnlyNews));
     let good = "/ws?channel=news&token=good-canary";
     assert!(decide(&state, &request(good, &[])).is_ok());
     let cross = ("origin", "https://evil.example");

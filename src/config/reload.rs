@@ -1,0 +1,36 @@
+//! What of a configuration can change while a gateway runs.
+
+use super::keys::KEYS;
+use super::settings::Settings;
+
+/// Keys, and sections with a point at the end, that a reload takes up for whatever begins then.
+const TAKEN_UP: &[&str] = &[
+    "api.",
+    "auth.",
+    "origins.",
+    "channels.",
+    "messages.",
+    "http.header_bytes_max",
+    "http.headers_max",
+    "http.handshake_timeout_ms",
+    "http.body_bytes_max",
+    "http.batch_items_max",
+    "http.trusted_proxies",
+];
+
+/// The keys that differ and that only a restart takes up.
+pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
+    let is_taken_up = |path: &str| {
+        TAKEN_UP.iter().any(|known| match known.strip_suffix('.') {
+            Some(_) => path.starts_with(known),
+            None => path == *known,
+        })
+    };
+    let fixed = KEYS.iter().filter(|key| !is_taken_up(key.path));
+    let mut differ: Vec<_> =
+        fixed.filter(|key| (key.get)(old) != (key.get)(new)).map(|key| key.path).collect();
+    if old.listeners != new.listeners && !differ.contains(&"listen") {
+        differ.push("listeners");
+    }
+    differ
+}

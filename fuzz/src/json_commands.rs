@@ -49,14 +49,25 @@ fn accepted(text: &str, request: Request) {
         assert!(!fields.contains_key("id"));
     }
     let known: &[&str] = match &request.command {
-        Command::Subscribe { channel } | Command::Unsubscribe { channel } => {
+        Command::Subscribe { channel, recover, join_leave } => {
+            assert_eq!(field("channel"), Some(channel.as_str()));
+            let wants = fields.get("join_leave").and_then(Value::as_bool).unwrap_or(false);
+            assert_eq!(*join_leave, wants);
+            let offset = fields.get("recover").map(|position| position["offset"].as_u64().unwrap());
+            assert_eq!(recover.map(|recover| recover.offset), offset);
+            &["type", "id", "channel", "recover", "join_leave"]
+        }
+        Command::Unsubscribe { channel } | Command::Presence { channel } => {
             assert_eq!(field("channel"), Some(channel.as_str()));
             &["type", "id", "channel"]
         }
-        Command::Publish { channel, message } => {
+        Command::Publish { channel, message, extras } => {
             assert_eq!(field("channel"), Some(channel.as_str()));
             published(fields, channel, message);
-            &["type", "id", "channel", "data", "text", "base64"]
+            assert_eq!(extras.key.as_deref(), field("key"));
+            assert_eq!(extras.idempotency_key.as_deref(), field("idempotency_key"));
+            assert_eq!(extras.ttl_ms, fields.get("ttl_ms").and_then(Value::as_u64));
+            &["type", "id", "channel", "data", "text", "base64", "key", "ttl_ms", "idempotency_key"]
         }
         Command::Refresh { token } => {
             assert_eq!(field("token"), Some(token.as_str()));
@@ -71,6 +82,7 @@ fn accepted(text: &str, request: Request) {
         Command::Subscribe { .. } => "subscribe",
         Command::Unsubscribe { .. } => "unsubscribe",
         Command::Publish { .. } => "publish",
+        Command::Presence { .. } => "presence",
         Command::Refresh { .. } => "refresh",
         Command::Ping => "ping",
     };
@@ -80,7 +92,7 @@ fn accepted(text: &str, request: Request) {
 fn published(fields: &serde_json::Map<String, Value>, channel: &ChannelName, message: &Message) {
     let user = UserId::new("zoe").unwrap();
     for target in [Target::Channel(channel), Target::User(&user)] {
-        let envelope = line(&encode_message(target, message));
+        let envelope = line(&encode_message(target, message, None));
         let name = match message.kind() {
             Kind::Json => "data",
             Kind::Text => "text",

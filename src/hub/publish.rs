@@ -145,7 +145,8 @@ impl Hub {
 
     /// Whether the channel keeps a history.
     pub fn keeps_history(&self, channel: &ChannelName) -> bool {
-        self.channel_options(channel).history.is_on()
+        // Asked with every publication: no reference is taken.
+        self.inner.shared.channels.load().of(channel.as_str()).history.is_on()
     }
 
     fn letter(

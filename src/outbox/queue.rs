@@ -134,10 +134,15 @@ impl Queue {
         Box::new(Self { held: Held::new(memory, OVERHEAD_BYTES), ..Self::default() })
     }
 
+    /// Everything that it holds but what waits as data.
+    fn places_bytes(&self) -> usize {
+        let places = self.data.capacity() * size_of::<Entry>();
+        OVERHEAD_BYTES + places + self.control_bytes + self.buffered
+    }
+
     /// Notes what it holds now, besides the publications, which count for themselves.
     pub(crate) fn note_held(&mut self) {
-        let places = self.data.capacity() * size_of::<Entry>() + self.control_bytes;
-        self.held.set(OVERHEAD_BYTES + places + self.own_bytes + self.buffered);
+        self.held.set(self.places_bytes() + self.own_bytes);
     }
 
     /// Notes what the socket keeps of what it took, until the next [`take`](Self::take).
@@ -311,8 +316,7 @@ impl Queue {
 
     /// Bytes that it counts for itself, and of publications that it shares with others.
     pub(crate) fn held_bytes(&self) -> usize {
-        let places = self.data.capacity() * size_of::<Entry>() + self.control_bytes;
-        OVERHEAD_BYTES + places + self.bytes() + self.buffered
+        self.places_bytes() + self.bytes()
     }
 
     /// When the first data came in, since when the queue was never empty.

@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 use super::error::{ConfigError, Place, nearest, shown};
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{self, Key, Kind};
 use super::raw::Raw;
 
 /// A value of its key's type and in its range. No `Debug`: it may be a secret.
@@ -62,7 +62,7 @@ impl Entries {
             let Some(value) = value.to_str() else {
                 return Err(ConfigError::new(place, "it is not UTF-8; set it to plain text"));
             };
-            match KEYS.iter().find(|key| key.variable() == *name) {
+            match keys::all().find(|key| key.variable() == *name) {
                 Some(key) => entries.insert_text(key, value, place)?,
                 None if is_of_kubernetes(&name, value) => {}
                 None => return Err(unknown_variable(&name, place)),
@@ -172,7 +172,7 @@ pub(crate) fn fits(kind: Kind, value: &Value) -> bool {
 
 /// The error for a path that is no key.
 pub(crate) fn unknown_key(path: &str, place: Place) -> ConfigError {
-    let advice = match nearest(path, KEYS.iter().map(|key| key.path)) {
+    let advice = match nearest(path, keys::all().map(|key| key.path)) {
         Some(near) => format!("did you mean {near}?"),
         None => "`fanfare config` lists the keys".into(),
     };
@@ -180,7 +180,7 @@ pub(crate) fn unknown_key(path: &str, place: Place) -> ConfigError {
 }
 
 fn unknown_variable(name: &str, place: Place) -> ConfigError {
-    let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    let names: Vec<String> = keys::all().map(Key::variable).collect();
     let names = names.iter().map(String::as_str).chain([CONFIG_VARIABLE]);
     let advice = match nearest(name, names) {
         Some(near) => format!("did you mean {near}?"),

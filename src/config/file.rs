@@ -8,7 +8,7 @@ use toml::{Spanned, Table, Value};
 
 use super::entries::{Entries, Entry, fits, unknown_key};
 use super::error::{ConfigError, Place, nearest, shown};
-use super::keys::{KEYS, Key, Kind, TableKind};
+use super::keys::{self, Key, Kind, TableKind};
 
 /// Reads the text of the file at `path`.
 pub(crate) fn parse(text: &str, path: &Path) -> Result<Entries, ConfigError> {
@@ -23,7 +23,7 @@ pub(crate) fn parse(text: &str, path: &Path) -> Result<Entries, ConfigError> {
     for (name, value) in table.get_ref() {
         let at = name.span().start;
         let name: &str = name.get_ref();
-        let is_section = KEYS.iter().any(|key| !name.is_empty() && key.split().0 == name);
+        let is_section = keys::all().any(|key| !name.is_empty() && key.split().0 == name);
         match value.get_ref() {
             DeValue::Table(section) if is_section => {
                 for (inner, value) in section {
@@ -55,7 +55,7 @@ impl File<'_> {
     }
 
     fn unknown_section(&self, name: &str, at: usize) -> ConfigError {
-        let sections = KEYS.iter().map(|key| key.split().0).filter(|name| !name.is_empty());
+        let sections = keys::all().map(|key| key.split().0).filter(|name| !name.is_empty());
         let advice = match nearest(name, sections) {
             Some(near) => format!("did you mean [{near}]?"),
             None => "`fanfare config` lists the sections".into(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{KEYS, Key, Kind};
+use super::keys::{self, Key, Kind};
 use super::settings::Settings;
 
 const HEAD: &str = "\
@@ -20,7 +20,7 @@ const WIDTH: usize = 96;
 pub(crate) fn print(defaults: &Settings) -> String {
     let mut out = HEAD.to_owned();
     let mut section = "";
-    for key in KEYS {
+    for key in keys::all() {
         let (in_section, name) = key.split();
         out.push('\n');
         if in_section != section {

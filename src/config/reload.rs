@@ -1,6 +1,6 @@
 //! What of a configuration can change while a gateway runs.
 
-use super::keys::KEYS;
+use super::keys;
 use super::settings::Settings;
 
 /// Keys, and sections with a point at the end, that a reload takes up for whatever begins then.
@@ -26,7 +26,7 @@ pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
             None => path == *known,
         })
     };
-    let fixed = KEYS.iter().filter(|key| !is_taken_up(key.path));
+    let fixed = keys::all().filter(|key| !is_taken_up(key.path));
     let mut differ: Vec<_> =
         fixed.filter(|key| (key.get)(old) != (key.get)(new)).map(|key| key.path).collect();
     if old.listeners != new.listeners && !differ.contains(&"listen") {

@@ -1,6 +1,6 @@
 //! The table of keys against everything that works from it.
 
-use super::super::keys::{ALGORITHMS, KEYS, Kind};
+use super::super::keys::{self, ALGORITHMS, Kind};
 use super::*;
 use crate::auth::keys::Algorithm;
 use crate::auth::origin::{OriginList, origin_allowed};
@@ -48,7 +48,7 @@ fn other_value(kind: Kind, default: Option<&str>) -> Vec<String> {
 #[test]
 fn every_key_reaches_the_settings_from_every_source() {
     let mut read = 0;
-    for key in KEYS.iter().filter(|key| NOT_SHOWN.iter().all(|(path, _)| *path != key.path)) {
+    for key in keys::all().filter(|key| NOT_SHOWN.iter().all(|(path, _)| *path != key.path)) {
         let default = (key.get)(&World::new().load().unwrap()).map(|value| value.to_string());
         for value in other_value(key.kind, default.as_deref().map(|text| text.trim_matches('"'))) {
             let literal = match key.kind {
@@ -146,7 +146,7 @@ fn keys_that_are_not_shown_are_all_tested_by_name() {
         include_str!("listeners.rs")
     );
     let settings = keyed().set("auth.issuer=i").set("auth.audience=a").load().unwrap();
-    for key in KEYS {
+    for key in keys::all() {
         let named = NOT_SHOWN.iter().find(|(path, _)| *path == key.path);
         assert_eq!(named.is_some(), (key.get)(&settings).is_none(), "{}", key.path);
         if let Some((_, test)) = named {
@@ -169,14 +169,13 @@ fn fields_of(section: &str) -> Vec<String> {
 
 #[test]
 fn the_raw_form_has_exactly_the_keys_of_the_table() {
-    let sections: Vec<&str> = KEYS.iter().map(|key| key.split().0).collect();
+    let sections: Vec<&str> = keys::all().map(|key| key.split().0).collect();
     let mut top: Vec<String> =
-        KEYS.iter().filter(|key| key.split().0.is_empty()).map(|key| key.path.into()).collect();
+        keys::all().filter(|key| key.split().0.is_empty()).map(|key| key.path.into()).collect();
     for (at, section) in sections.iter().enumerate() {
         if !section.is_empty() && !sections[..at].contains(section) {
             top.push((*section).into());
-            let of_table: Vec<_> = KEYS
-                .iter()
+            let of_table: Vec<_> = keys::all()
                 .filter(|key| key.split().0 == *section)
                 .map(|key| key.split().1)
                 .collect();
@@ -207,7 +206,7 @@ fn the_reference_holds_every_key_and_reads_back_as_the_defaults() {
     let typed = World::new().config(&typed).load().unwrap();
     let defaults = World::new().load().unwrap();
     let mut with_default = 0;
-    for key in KEYS {
+    for key in keys::all() {
         assert!(
             printed.contains(&key.variable()) || matches!(key.kind, Kind::Tables(_)),
             "{}",
@@ -230,7 +229,7 @@ fn the_reference_holds_every_key_and_reads_back_as_the_defaults() {
 
 #[test]
 fn examples_are_of_the_type_that_their_key_takes() {
-    for key in KEYS {
+    for key in keys::all() {
         let Some(example) = key.example else { continue };
         let (section, name) = key.split();
         let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
@@ -241,7 +240,7 @@ fn examples_are_of_the_type_that_their_key_takes() {
 
 #[test]
 fn names_say_their_unit() {
-    for key in KEYS.iter().filter(|key| matches!(key.kind, Kind::Number { .. })) {
+    for key in keys::all().filter(|key| matches!(key.kind, Kind::Number { .. })) {
         let is_time =
             ["timeout", "interval", "_age_", "leeway"].iter().any(|t| key.path.contains(t));
         let has_unit = key.path.ends_with("_ms") || key.path.ends_with("_s");

@@ -12,5 +12,6 @@ pub mod loss;
 pub mod memory;
 pub mod message;
 pub mod network;
+pub mod outgoing;
 pub mod position;
 pub mod sync;

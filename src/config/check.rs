@@ -6,6 +6,7 @@ use super::Places;
 use super::access;
 use super::environment::Environment;
 use super::error::{ConfigError, Place};
+use super::jwks;
 use super::listeners;
 use super::raw::{Raw, RawDeflate, RawHttp, RawHub, RawMessages};
 use super::rules;
@@ -34,6 +35,7 @@ pub(crate) fn settings(
     let insecure = raw.insecure.unwrap_or(false);
     let api = secrets::api(raw.api, &files)?;
     let auth_cookie = cookie(raw.auth.cookie.as_deref(), places)?;
+    let jwks = jwks::of_url(&raw.auth, places)?;
     let auth = secrets::auth(raw.auth, &files)?;
     let open_mode = access::decide(access::Asked {
         reached: reached.as_ref().map(|(listener, _)| listener.address.to_string()),
@@ -52,6 +54,7 @@ pub(crate) fn settings(
         insecure,
         api,
         auth,
+        jwks,
         auth_cookie,
         origins,
         hub: hub(raw.hub, &raw.deflate, environment.cores()),

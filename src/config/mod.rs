@@ -14,6 +14,7 @@ mod entries;
 mod environment;
 mod error;
 mod file;
+mod jwks;
 mod keys;
 mod listeners;
 mod raw;
@@ -32,7 +33,7 @@ pub use environment::{Environment, Process};
 pub use error::ConfigError;
 pub use reload::needs_restart;
 pub use settings::{
-    ApiSettings, ListenAddress, ListenerSettings, LogFormat, LogSettings, Settings, TlsSettings,
+    ApiSettings, JwksSettings, ListenAddress, ListenerSettings, LogFormat, LogSettings, Settings, TlsSettings,
     TlsVersion,
 };
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::auth::api_key::ApiKeys;
 use crate::auth::jwt::AuthSettings;
@@ -10,6 +11,7 @@ use crate::auth::origin::OriginList;
 use crate::base::channels::ChannelRules;
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
 use crate::base::network::Network;
+use crate::fetch::{FetchLimits, Url};
 use crate::http::{Serves, TrustedProxies};
 
 /// Everything that a gateway runs with. `Debug` shows no secret.
@@ -27,6 +29,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// How the tokens of sessions are checked. `None`: a session needs none and may do everything.
     pub auth: Option<AuthSettings>,
+    /// Where keys of tokens are fetched, and how often. Without an address none are.
+    pub jwks: JwksSettings,
     /// The cookie that a token is looked for in.
     pub auth_cookie: String,
     /// Origins that may connect besides the gateway's own.
@@ -150,6 +154,22 @@ pub struct ApiSettings {
     pub keys: ApiKeys,
     /// How many there are.
     pub keys_count: usize,
+}
+
+/// Where keys of tokens are fetched, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksSettings {
+    /// The address of a JWK set.
+    pub url: Option<Url>,
+    /// How often at the least.
+    pub refresh_interval: Duration,
+    /// How long there is between two fetches at the least; never more than
+    /// [`refresh_interval`](Self::refresh_interval).
+    pub refresh_min: Duration,
+    /// How long keys count after they were last fetched.
+    pub stale_max: Duration,
+    /// The bounds of a fetch.
+    pub limits: FetchLimits,
 }
 
 /// What is logged, and how.

@@ -1,5 +1,7 @@
 //! `GET /health`: whether to send peers here. 200 while it serves, 503 from the moment it drains.
 
+use std::time::SystemTime;
+
 use http::StatusCode;
 use serde::Serialize;
 
@@ -11,6 +13,9 @@ struct Health {
     status: &'static str,
     version: &'static str,
     uptime_s: u64,
+    /// Why nobody with a token gets in, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<&'static str>,
 }
 
 pub(super) fn show(state: &State) -> Answer {
@@ -19,7 +24,10 @@ pub(super) fn show(state: &State) -> Answer {
         true => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
     };
     let version = env!("CARGO_PKG_VERSION");
-    answer::json(code, &Health { status, version, uptime_s: state.started.elapsed().as_secs() })
+    let uptime_s = state.started.elapsed().as_secs();
+    let has_keys = state.options().authoriser.is_ready(SystemTime::now());
+    let tokens = (!has_keys).then_some("the keys of tokens cannot be fetched");
+    answer::json(code, &Health { status, version, uptime_s, tokens })
 }
 
 #[cfg(test)]

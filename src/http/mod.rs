@@ -125,8 +125,8 @@ async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, pee
     match route {
         Route::Page => page::show(state, request.headers()),
         Route::Script => script::show(request.headers()),
-        Route::WebSocket => websocket::upgrade(state, request, peer),
-        Route::EventStream => sse::open(state, &request, peer),
+        Route::WebSocket => websocket::upgrade(state, request, peer).await,
+        Route::EventStream => sse::open(state, &request, peer).await,
         Route::Publish => plain::publish(state, request).await,
         Route::Channel => plain::channel(state, &request),
         Route::Slow => slow::show(state, &request),

@@ -31,8 +31,8 @@ struct Wanted {
 }
 
 /// Makes a session of a request, or says why not.
-pub(super) fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> Answer {
-    let accept = match decide(state, &request) {
+pub(super) async fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> Answer {
+    let accept = match decide(state, &request).await {
         Ok(accept) => of_peer(accept, peer),
         Err((why, refusal)) => {
             note(state, why, &refusal.text, peer);
@@ -62,12 +62,15 @@ pub(super) fn wrong_method(state: &State, allow: &'static str, peer: Peer) -> An
 }
 
 /// Whether the request may, before it is known to be a proper handshake. The cheap checks first.
-fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefused, Refusal)> {
+async fn decide<B>(
+    state: &State,
+    request: &Request<B>,
+) -> Result<Accept, (UpgradeRefused, Refusal)> {
     check_origin(state, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wanted = wanted(request, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;
-    let (grant, place) = authorise(state, request, &wanted.channels)?;
+    let (grant, place) = authorise(state, request, &wanted.channels).await?;
     let mut accept = Accept::new(grant)
         .channels(wanted.channels)
         .format(wanted.format)

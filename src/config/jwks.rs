@@ -32,10 +32,11 @@ pub(crate) fn of_file(
 
 /// How the set of an address is fetched.
 pub(crate) fn of_url(raw: &RawAuth, places: &Places) -> Result<JwksSettings, ConfigError> {
-    let ms = |typed: Option<u64>, default: u64| Duration::from_millis(typed.unwrap_or(default));
-    let refresh_interval = ms(raw.jwks_refresh_interval_ms, 300_000);
-    let stale_max = ms(raw.jwks_stale_max_ms, 3_600_000);
-    let timeout = ms(raw.jwks_timeout_ms, 5_000);
+    let default = JwksSettings::default();
+    let ms = |typed: Option<u64>, default| typed.map_or(default, Duration::from_millis);
+    let refresh_interval = ms(raw.jwks_refresh_interval_ms, default.refresh_interval);
+    let stale_max = ms(raw.jwks_stale_max_ms, default.stale_max);
+    let timeout = ms(raw.jwks_timeout_ms, default.limits.timeout);
     let url = url("auth.jwks_url", raw.jwks_url.as_deref(), places)?;
     if url.is_some() && stale_max < refresh_interval {
         return Err(ConfigError::new(
@@ -48,14 +49,14 @@ pub(crate) fn of_url(raw: &RawAuth, places: &Places) -> Result<JwksSettings, Con
     Ok(JwksSettings {
         url,
         refresh_interval,
-        refresh_min: ms(raw.jwks_refresh_min_ms, 10_000),
+        refresh_min: ms(raw.jwks_refresh_min_ms, default.refresh_min),
         stale_max,
         limits: FetchLimits {
             connect_timeout: timeout,
             timeout,
-            body_bytes_max: raw.jwks_bytes_max.unwrap_or(256 << 10),
-            in_flight_max: 1,
+            body_bytes_max: raw.jwks_bytes_max.unwrap_or(default.limits.body_bytes_max),
             ca_file: ca_file.map(|path| places.of("auth.jwks_ca_file").resolve(path)),
+            ..default.limits
         },
     })
 }

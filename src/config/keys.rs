@@ -4,6 +4,7 @@
 //! work from it, so none of them can forget a key.
 
 mod access;
+mod hooks;
 mod http;
 mod hub;
 mod listen;
@@ -12,6 +13,7 @@ mod log;
 use toml::Value;
 
 pub(crate) use access::ALGORITHMS;
+pub(crate) use hooks::EVENTS;
 
 use super::settings::Settings;
 
@@ -139,5 +141,5 @@ fn text(text: &str) -> Option<Value> {
 
 /// Every key, section by section.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    [listen::KEYS, access::KEYS, hub::KEYS, http::KEYS, log::KEYS].into_iter().flatten()
+    [listen::KEYS, access::KEYS, hooks::KEYS, hub::KEYS, http::KEYS, log::KEYS].into_iter().flatten()
 }

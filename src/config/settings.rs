@@ -12,6 +12,7 @@ use crate::base::channels::ChannelRules;
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
 use crate::base::network::Network;
 use crate::fetch::{FetchLimits, Url};
+use crate::hooks::HookSettings;
 use crate::http::{Serves, TrustedProxies};
 
 /// Everything that a gateway runs with. `Debug` shows no secret.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub auth: Option<AuthSettings>,
     /// Where keys of tokens are fetched, and how often. Without an address none are.
     pub jwks: JwksSettings,
+    /// How the application is asked and told; without addresses it is neither.
+    pub hooks: HookSettings,
     /// The cookie that a token is looked for in.
     pub auth_cookie: String,
     /// Origins that may connect besides the gateway's own.
@@ -170,6 +173,25 @@ pub struct JwksSettings {
     pub stale_max: Duration,
     /// The bounds of a fetch.
     pub limits: FetchLimits,
+}
+
+impl Default for JwksSettings {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(5);
+        Self {
+            url: None,
+            refresh_interval: Duration::from_secs(300),
+            refresh_min: Duration::from_secs(10),
+            stale_max: Duration::from_secs(3_600),
+            limits: FetchLimits {
+                connect_timeout: timeout,
+                timeout,
+                body_bytes_max: 256 << 10,
+                in_flight_max: 1,
+                ca_file: None,
+            },
+        }
+    }
 }
 
 /// What is logged, and how.

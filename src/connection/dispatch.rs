@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::asking::{self, Asking};
 use crate::base::access::{Authoriser, Grant, Info, Refusal};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
@@ -30,6 +31,8 @@ pub(super) enum Flow {
     Next,
     /// The hub has no room: wait, then publish this, then go on.
     Publish(Box<Waiting>),
+    /// The application decides: wait for its answer.
+    Ask(Box<Asking>),
     /// End the session.
     Close(Disconnect),
 }
@@ -37,10 +40,10 @@ pub(super) enum Flow {
 /// A publication of a peer, and the command that it came with, if any.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    channel: ChannelName,
-    message: Message,
+    pub(super) channel: ChannelName,
+    pub(super) message: Message,
     options: PublishOptions,
-    command: Option<Option<Id>>,
+    pub(super) command: Option<Option<Id>>,
 }
 
 impl Waiting {
@@ -73,6 +76,38 @@ impl Waiting {
                 }
             },
         }
+    }
+}
+
+/// A subscription that was asked for.
+#[derive(Debug)]
+pub(super) struct Subscribing {
+    pub(super) id: Option<Id>,
+    pub(super) channel: ChannelName,
+    recover: Option<Recover>,
+    join_leave: bool,
+}
+
+impl Subscribing {
+    /// Subscribes and answers.
+    pub(super) fn subscribe(self, hub: &Hub, session: &Arc<Session>) -> Flow {
+        let Self { id, channel, recover, join_leave } = self;
+        let reply = id.clone().map(|id| subscribed(WireFormat::Json, Some(id), &channel));
+        let joined = hub.join(session, &channel, reply, recover).and_then(|()| match join_leave {
+            true => hub.join_beside(session, &channel),
+            false => Ok(()),
+        });
+        let error = match joined {
+            Ok(()) => return Flow::Next,
+            Err(error) => error,
+        };
+        let code = match error {
+            SubscribeError::AlreadySubscribed => ErrorCode::AlreadySubscribed,
+            SubscribeError::TooManySubscriptions(_) => ErrorCode::TooManySubscriptions,
+            SubscribeError::TooManyChannels => ErrorCode::Overloaded,
+            SubscribeError::NoSession => ErrorCode::Internal,
+        };
+        fail(hub, session, &CommandError::new(id, code).with_message(error.to_string()))
     }
 }
 
@@ -164,7 +199,7 @@ impl Raw {
         };
         let options = publish_options(session, self.echo);
         let waiting = Waiting { channel: channel.clone(), message, options, command: None };
-        waiting.publish(hub, session)
+        asking::or_publish(waiting, hub, session)
     }
 }
 
@@ -205,7 +240,8 @@ impl Json {
                     idempotency_key: extras.idempotency_key,
                     ..publish_options(session, self.echo)
                 };
-                Waiting { channel, message, options, command: Some(id) }.publish(hub, session)
+                let waiting = Waiting { channel, message, options, command: Some(id) };
+                asking::or_publish(waiting, hub, session)
             }
             Command::Refresh { token } => self.refresh(hub, session, id, token.as_str()),
             Command::Ping => {
@@ -232,22 +268,8 @@ impl Json {
                 .with_message("join_leave is not turned on for this channel");
             return fail(hub, session, &error);
         }
-        let reply = id.clone().map(|id| subscribed(WireFormat::Json, Some(id), channel));
-        let joined = hub.join(session, channel, reply, recover).and_then(|()| match join_leave {
-            true => hub.join_beside(session, channel),
-            false => Ok(()),
-        });
-        let error = match joined {
-            Ok(()) => return Flow::Next,
-            Err(error) => error,
-        };
-        let code = match error {
-            SubscribeError::AlreadySubscribed => ErrorCode::AlreadySubscribed,
-            SubscribeError::TooManySubscriptions(_) => ErrorCode::TooManySubscriptions,
-            SubscribeError::TooManyChannels => ErrorCode::Overloaded,
-            SubscribeError::NoSession => ErrorCode::Internal,
-        };
-        fail(hub, session, &CommandError::new(id, code).with_message(error.to_string()))
+        let subscribing = Subscribing { id, channel: channel.clone(), recover, join_leave };
+        asking::or_subscribe(subscribing, hub, session)
     }
 
     /// A fresh token: for the same user, or it is refused and the old one goes on.
@@ -267,6 +289,7 @@ impl Json {
             Err(refusal) => {
                 let code = match refusal {
                     Refusal::Expired => ErrorCode::TokenExpired,
+                    Refusal::Unavailable => ErrorCode::Unavailable,
                     _ => ErrorCode::TokenInvalid,
                 };
                 let error = CommandError::new(id, code).with_message(refusal.to_string());
@@ -345,7 +368,7 @@ fn reply(hub: &Hub, session: &Arc<Session>, id: Option<&Id>, reply: Reply<'_>) {
     }
 }
 
-fn fail(hub: &Hub, session: &Arc<Session>, error: &CommandError) -> Flow {
+pub(super) fn fail(hub: &Hub, session: &Arc<Session>, error: &CommandError) -> Flow {
     hub.counters().commands_refused.add(1);
     hub.control(session, frame::encode(Opcode::Text, &json::encode_error(error)));
     Flow::Next

@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::asking::Asking;
 use super::discard::discard;
 use super::dispatch::{Dialect, Flow, Waiting};
 use super::upgrade::Permit;
@@ -72,6 +73,8 @@ struct ControlRate {
 /// What a reader does next.
 pub(super) enum Step {
     Read,
+    /// Wait for the application's answer.
+    Ask(Box<Asking>),
     /// Publish this, as soon as there is room.
     Publish(Box<Waiting>),
     /// Wait until the replies are gone.
@@ -133,6 +136,7 @@ impl Connection {
             loop {
                 step = match step {
                     Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
+                    Step::Ask(asking) => Box::pin(self.answered(asking)).await,
                     Step::Publish(waiting) => Box::pin(self.publish_when_room(waiting)).await,
                     Step::Replies => {
                         self.replies_gone().await;
@@ -280,6 +284,7 @@ impl Connection {
             Flow::Next if self.session.replies() >= REPLIES_MAX => Step::Replies,
             Flow::Next => Step::Read,
             Flow::Publish(waiting) => Step::Publish(waiting),
+            Flow::Ask(asking) => Step::Ask(asking),
             Flow::Close(disconnect) => self.closing(disconnect),
         }
     }
@@ -315,6 +320,29 @@ impl Connection {
                 flow => break flow,
             }
         };
+        self.go_on(flow)
+    }
+
+    /// Waits for the application, or for the end of the session.
+    async fn answered(&mut self, mut asking: Box<Asking>) -> Step {
+        let answer = poll_fn(|cx| {
+            self.session.reader.register(cx.waker());
+            match self.session.outbox.state() {
+                State::Closed => Poll::Ready(None),
+                _ => asking.answer.as_mut().poll(cx).map(Some),
+            }
+        });
+        match answer.await {
+            None => Step::End,
+            Some(answer) => {
+                let flow = asking.then.go_on(answer, &self.hub, &self.session);
+                self.go_on(flow)
+            }
+        }
+    }
+
+    /// After a wait: with what was read meanwhile, if nothing else is to be done first.
+    fn go_on(&mut self, flow: Flow) -> Step {
         match self.step_of(flow) {
             Step::Read => {
                 let held = std::mem::take(&mut self.held);

@@ -7,7 +7,7 @@
 //!    this may take half a second.
 //! 3. **Drain the hub** (see [`Hub::drain`]): publications that were acknowledged go out, sessions
 //!    are closed, all within the configured time, which phase 2 is part of.
-//! 4. **Cut** the HTTP connections that are still there.
+//! 4. **Cut** the HTTP connections that are still there, and tell the application what is left to tell.
 //!
 //! In all it takes the configured time and two seconds at most; hurried, two seconds.
 
@@ -19,6 +19,7 @@ mod error;
 mod inherited;
 mod jwks;
 mod listener;
+mod outward;
 mod per_address;
 mod proxy;
 mod reload;
@@ -47,11 +48,13 @@ use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
 use crate::config::{ConfigError, ListenAddress, ListenerSettings, Settings};
 use crate::http::{State, StateOptions};
+use crate::hooks::Hooks;
 use crate::hub::{DrainOptions, DrainReport, Hub};
 use accept::Door;
 use connection::Phase;
 use entrance::Entrance;
 use jwks::Fetching;
+use outward::{Outward, Telling};
 use listener::Listener;
 use reload::Reloader;
 use tls::Certificates;
@@ -72,6 +75,7 @@ pub struct Gateway {
     reload_interval: Duration,
     per_address_exempt: Vec<Network>,
     drain_timeout: Duration,
+    telling: Telling,
 }
 
 /// A listener that nobody accepts at yet.
@@ -152,8 +156,12 @@ impl Gateway {
         let certificates = load_certificates(&settings.listeners)?;
         let listeners = settings.listeners.clone();
         let doors = open(listeners, certificates, &settings.http, &mut inherited)?;
-        let hub =
-            Hub::builder().limits(settings.hub.clone()).channels(settings.channels.clone()).build();
+        let hooks = Hooks::new(settings.hooks.clone()).map_err(StartError::Fetch)?;
+        let hub = Hub::builder()
+            .limits(settings.hub.clone())
+            .channels(settings.channels.clone())
+            .application(Arc::new(hooks.clone()))
+            .build();
         let options = state_options(rotating.clone(), settings);
         tell_start(&doors, &inherited, &options);
         let state = Arc::new(State::new(hub, options));
@@ -169,7 +177,8 @@ impl Gateway {
             reload_interval: Duration::from_millis(kept.tls_reload_interval_ms),
             per_address_exempt: kept.per_address_exempt.clone(),
             drain_timeout: Duration::from_millis(kept.drain_timeout_ms),
-            reloader: Arc::new(Reloader::new(state, rotating, fetching, kept)),
+            telling: Telling::start(&hooks),
+            reloader: Arc::new(Reloader::new(state, rotating, Outward { fetching, hooks }, kept)),
         })
     }
 
@@ -198,7 +207,7 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> DrainReport {
-        let Self { doors, state, per_address_exempt, drain_timeout, reload, .. } = self;
+        let Self { doors, state, per_address_exempt, drain_timeout, reload, telling, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serve);
         let door = Arc::new(Door::new(state.clone(), per_address_exempt, phases));
         let certificates = doors.iter().filter_map(|door| door.tls.clone()).collect();
@@ -213,14 +222,20 @@ impl Gateway {
         drop(door);
         accept::accept_until(shutdown, listeners).await;
         tracing::info!(sessions = state.hub().session_count(), "draining: no listener is left");
+        let mut ends = Instant::now() + drain_timeout;
         let mut hurry = pin!(hurry);
         let report = tokio::select! {
             biased;
-            () = &mut hurry => hurried(state.hub()).await,
+            () = &mut hurry => {
+                ends = Instant::now();
+                hurried(state.hub()).await
+            }
             report = drain(state.hub(), &phase, drain_timeout) => report,
         };
         phase.send_replace(Phase::Cut);
-        let _ = tokio::time::timeout(AFTER_CUT, phase.closed()).await;
+        // What the application is still to be told has what is left of the time.
+        let told = telling.end(ends.max(Instant::now() + AFTER_CUT));
+        let _ = tokio::join!(tokio::time::timeout(AFTER_CUT, phase.closed()), told);
         let DrainReport { sessions, killed, undelivered_bytes } = report;
         tracing::info!(sessions, killed, undelivered_bytes, "drained");
         report
@@ -232,7 +247,11 @@ fn authoriser(
     fetching: &Fetching,
 ) -> Result<Box<dyn Authoriser>, StartError> {
     let source = fetching.source(&settings.jwks).map_err(StartError::Fetch)?;
-    let Some(auth) = settings.auth.clone() else { return Ok(Box::new(AllowAnyone)) };
+    let Some(auth) = settings.auth.clone() else {
+        // Where the application decides, a token that nobody checks must not decide anything.
+        let is_decided = settings.hooks.connect_url.is_some();
+        return Ok(if is_decided { Box::new(NoTokens) } else { Box::new(AllowAnyone) });
+    };
     for skipped in auth.jwks.iter().flat_map(|jwks| &jwks.skipped) {
         tracing::warn!("a key of auth.jwks_file is skipped: {skipped}");
     }

@@ -77,7 +77,7 @@ impl Shared {
     ) -> Result<T, Refused> {
         let settings = &setup.settings;
         let counted = self.counters.of(hook);
-        let Some(url) = settings.url(hook) else {
+        let Some((url, client)) = settings.url(hook).zip(setup.client.as_ref()) else {
             // A rule that has it asked was taken away from under the question.
             return Err(refuse(counted, HookResult::Failed));
         };
@@ -88,7 +88,7 @@ impl Shared {
         let sent = Instant::now();
         let request = request(hook, url, settings, Bytes::from(body.to_string()));
         let replied = match request {
-            Ok(request) => setup.client.send(request).await,
+            Ok(request) => client.send(request).await,
             Err(error) => Err(FetchError::Failed(error.to_string())),
         };
         drop(in_flight);

@@ -47,7 +47,7 @@ use crate::base::application::{
 use crate::base::ids::ChannelName;
 use crate::base::message::{Kind, Message};
 use crate::base::outgoing::{Hook, HookCounters};
-use crate::fetch::{Client, TlsError};
+use crate::fetch::{Client, FetchLimits, TlsError};
 use breaker::Breaker;
 use queue::Queue;
 
@@ -69,17 +69,20 @@ struct Shared {
 #[derive(Debug)]
 struct Setup {
     settings: HookSettings,
-    /// For questions.
-    client: Client,
+    /// For questions, where there are addresses for some.
+    client: Option<Client>,
     /// For events: a question never waits for them, nor they for one.
-    teller: Client,
+    teller: Option<Client>,
 }
 
 impl Setup {
     fn new(settings: HookSettings) -> Result<Self, TlsError> {
         let limits = settings.limits();
-        let client = Client::new(limits.clone())?;
-        let teller = Client::new(crate::fetch::FetchLimits { in_flight_max: 1, ..limits })?;
+        let asks = [Hook::Connect, Hook::Subscribe, Hook::Publish];
+        let asks = asks.into_iter().any(|hook| settings.url(hook).is_some());
+        let client = asks.then(|| Client::new(limits.clone())).transpose()?;
+        let one = FetchLimits { in_flight_max: 1, ..limits };
+        let teller = settings.events_url.is_some().then(|| Client::new(one)).transpose()?;
         Ok(Self { settings, client, teller })
     }
 }
@@ -200,5 +203,3 @@ fn by(asker: Asker, channel: &ChannelName) -> Map<String, Value> {
     body
 }
 
-#[cfg(test)]
-mod tests;

@@ -132,14 +132,14 @@ impl Teller {
         // As it is configured now: an address that was put right counts for what waits.
         let setup = self.shared.setup.load_full();
         let counted = self.shared.counters.of(Hook::Events);
-        let Some(url) = setup.settings.url(Hook::Events) else {
+        let Some((url, client)) = setup.settings.url(Hook::Events).zip(setup.teller.as_ref()) else {
             return Err("it is not to be told any more".into());
         };
         let request = request(Hook::Events, url, &setup.settings, body);
         let request = request.map_err(|error| error.to_string())?;
         let _in_flight = InFlight::begin(counted);
         let sent = Instant::now();
-        let replied = setup.teller.send(request).await;
+        let replied = client.send(request).await;
         counted.took_us.note(sent.elapsed().as_micros() as u64);
         let (result, told) = match replied {
             Ok(reply) if reply.status.is_success() => (HookResult::Allowed, Ok(())),

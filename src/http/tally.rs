@@ -154,16 +154,18 @@ pub(super) enum UpgradeRefused {
     Permission,
     Handshake,
     Overloaded,
+    Application,
 }
 
 impl UpgradeRefused {
-    pub(super) const ALL: [UpgradeRefused; 6] = [
+    pub(super) const ALL: [UpgradeRefused; 7] = [
         UpgradeRefused::Origin,
         UpgradeRefused::Query,
         UpgradeRefused::Token,
         UpgradeRefused::Permission,
         UpgradeRefused::Handshake,
         UpgradeRefused::Overloaded,
+        UpgradeRefused::Application,
     ];
 
     /// Its name in metrics and logs.
@@ -175,6 +177,7 @@ impl UpgradeRefused {
             UpgradeRefused::Permission => "permission",
             UpgradeRefused::Handshake => "handshake",
             UpgradeRefused::Overloaded => "overloaded",
+            UpgradeRefused::Application => "application",
         }
     }
 }

@@ -196,10 +196,7 @@ fn verifying(jwk: &Jwk, origin: JwksOrigin) -> Result<Vec<VerifyingKey>, String>
 }
 
 /// What the key is made of, and the algorithms of such a key.
-fn material(
-    jwk: &Jwk,
-    origin: JwksOrigin,
-) -> Result<(&'static [Algorithm], DecodingKey), String> {
+fn material(jwk: &Jwk, origin: JwksOrigin) -> Result<(&'static [Algorithm], DecodingKey), String> {
     match (jwk.kty.as_str(), jwk.crv.as_deref()) {
         ("RSA", _) => {
             let (n, e) = (bytes(&jwk.n, "n")?, bytes(&jwk.e, "e")?);

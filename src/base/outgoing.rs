@@ -124,8 +124,7 @@ pub enum EventLost {
 
 impl EventLost {
     /// All of them.
-    pub const ALL: [EventLost; 3] =
-        [EventLost::Full, EventLost::Undelivered, EventLost::Shutdown];
+    pub const ALL: [EventLost; 3] = [EventLost::Full, EventLost::Undelivered, EventLost::Shutdown];
 
     /// Its name in metrics and logs.
     pub const fn name(self) -> &'static str {

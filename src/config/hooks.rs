@@ -40,7 +40,8 @@ pub(crate) fn hooks(raw: RawHooks, files: &Files<'_>) -> Result<HookSettings, Co
         secret: secret(raw.secret.as_ref().map(|secret| secret.expose()), raw.secret_file, files)?,
     };
     if settings.secret.is_none() && settings.urls().next().is_some() {
-        let given = ["connect", "subscribe", "publish", "events"].map(|hook| format!("hooks.{hook}_url"));
+        let given =
+            ["connect", "subscribe", "publish", "events"].map(|hook| format!("hooks.{hook}_url"));
         let place = given.iter().map(|path| places.of(path)).find(|place| !place.is_default());
         return Err(ConfigError::key(
             place.unwrap_or_default(),

@@ -141,5 +141,7 @@ fn text(text: &str) -> Option<Value> {
 
 /// Every key, section by section.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    [listen::KEYS, access::KEYS, hooks::KEYS, hub::KEYS, http::KEYS, log::KEYS].into_iter().flatten()
+    [listen::KEYS, access::KEYS, hooks::KEYS, hub::KEYS, http::KEYS, log::KEYS]
+        .into_iter()
+        .flatten()
 }

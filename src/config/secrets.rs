@@ -24,12 +24,7 @@ pub(crate) struct Files<'a> {
 
 impl Files<'_> {
     /// The text of the file that `path` named at `place`.
-    pub(crate) fn read(
-        &self,
-        key: &str,
-        path: &str,
-        place: &Place,
-    ) -> Result<String, ConfigError> {
+    pub(crate) fn read(&self, key: &str, path: &str, place: &Place) -> Result<String, ConfigError> {
         let resolved = place.resolve(path);
         self.environment.read_file(&resolved).map_err(|error| {
             let resolved = shown(&resolved.to_string_lossy());

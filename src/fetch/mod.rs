@@ -120,12 +120,13 @@ impl Client {
         let answer = self.inner.request(request).await.map_err(FetchError::of)?;
         let (head, body) = answer.into_parts();
         let bytes_max = self.limits.body_bytes_max;
-        let body = Limited::new(body, bytes_max).collect().await.map_err(|error| {
-            match error.downcast_ref::<LengthLimitError>() {
+        let body =
+            Limited::new(body, bytes_max).collect().await.map_err(|error| match error
+                .downcast_ref::<LengthLimitError>(
+            ) {
                 Some(_) => FetchError::TooBig(bytes_max),
                 None => FetchError::Failed(sources(&*error)),
-            }
-        })?;
+            })?;
         Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
     }
 

@@ -45,7 +45,10 @@ async fn get(limits: FetchLimits, url: &str) -> Result<Reply, FetchError> {
 #[tokio::test]
 async fn an_answer_comes_whole_and_a_redirect_is_not_followed() {
     let url = server(
-        &["HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 5\r\n\r\nhe", "llo"],
+        &[
+            "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 5\r\n\r\nhe",
+            "llo",
+        ],
         Duration::from_millis(1),
     );
     let reply = get(limits(), &url.await).await.unwrap();

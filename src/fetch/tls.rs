@@ -16,7 +16,8 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     match ca_file {
         Some(path) => {
             let bad = |why: String| TlsError::CaFile { path: path.into(), why };
-            let read = CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?;
+            let read =
+                CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?;
             for certificate in read {
                 let certificate = certificate.map_err(|error| bad(error.to_string()))?;
                 roots.add(certificate).map_err(|error| bad(error.to_string()))?;

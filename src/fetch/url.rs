@@ -76,7 +76,9 @@ impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "is no address; write one like https://app.example.com/path",
-            Self::Scheme => "is neither http:// nor https://; write one like https://app.example.com/path",
+            Self::Scheme => {
+                "is neither http:// nor https://; write one like https://app.example.com/path"
+            }
             Self::Credentials => "has a name or password before an @; take it out",
             Self::Fragment => "has something behind a #, which is never sent; take it out",
         })

@@ -207,7 +207,8 @@ impl Fetcher {
             .header(USER_AGENT, concat!("fanfare/", env!("CARGO_PKG_VERSION")))
             .body(Full::default())
             .map_err(|error| error.to_string())?;
-        let reply = self.client.send(request).await.map_err(|error: FetchError| error.to_string())?;
+        let reply =
+            self.client.send(request).await.map_err(|error: FetchError| error.to_string())?;
         if reply.status != StatusCode::OK {
             return Err(format!("the answer is {} and not 200", reply.status));
         }
@@ -226,7 +227,9 @@ impl Fetcher {
                 tracing::warn!("a key of the set at {url} is skipped: {skipped}");
             }
             match keys {
-                0 => tracing::error!("the set at {url} has no key that can be used: no token counts"),
+                0 => {
+                    tracing::error!("the set at {url} has no key that can be used: no token counts")
+                }
                 _ => tracing::info!(keys, "fetched the keys of tokens from {url}"),
             }
         }

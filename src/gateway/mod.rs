@@ -47,15 +47,15 @@ use crate::base::access::Authoriser;
 use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
 use crate::config::{ConfigError, ListenAddress, ListenerSettings, Settings};
-use crate::http::{State, StateOptions};
 use crate::hooks::Hooks;
+use crate::http::{State, StateOptions};
 use crate::hub::{DrainOptions, DrainReport, Hub};
 use accept::Door;
 use connection::Phase;
 use entrance::Entrance;
 use jwks::Fetching;
-use outward::{Outward, Telling};
 use listener::Listener;
+use outward::{Outward, Telling};
 use reload::Reloader;
 use tls::Certificates;
 
@@ -242,10 +242,7 @@ impl Gateway {
     }
 }
 
-fn authoriser(
-    settings: &Settings,
-    fetching: &Fetching,
-) -> Result<Box<dyn Authoriser>, StartError> {
+fn authoriser(settings: &Settings, fetching: &Fetching) -> Result<Box<dyn Authoriser>, StartError> {
     let source = fetching.source(&settings.jwks).map_err(StartError::Fetch)?;
     let Some(auth) = settings.auth.clone() else {
         // Where the application decides, a token that nobody checks must not decide anything.

@@ -42,8 +42,11 @@ pub(super) fn question(question: &ConnectQuestion, settings: &HookSettings) -> V
 fn chosen(headers: &HeaderMap, settings: &HookSettings) -> Map<String, Value> {
     let mut chosen = Map::new();
     for name in &settings.headers {
-        let values: Vec<_> =
-            headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let values: Vec<_> = headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
         if !values.is_empty() {
             let between = if *name == http::header::COOKIE { "; " } else { ", " };
             chosen.insert(name.as_str().into(), values.join(between).into());

@@ -41,9 +41,7 @@ pub use settings::{EventKind, HookSettings, SigningSecret};
 pub use teller::Teller;
 
 use crate::base::access::Answering;
-use crate::base::application::{
-    Admission, Application, Asker, ConnectQuestion, HubEvent, Refused,
-};
+use crate::base::application::{Admission, Application, Asker, ConnectQuestion, HubEvent, Refused};
 use crate::base::ids::ChannelName;
 use crate::base::message::{Kind, Message};
 use crate::base::outgoing::{Hook, HookCounters};
@@ -202,4 +200,3 @@ fn by(asker: Asker, channel: &ChannelName) -> Map<String, Value> {
     }
     body
 }
-

@@ -37,5 +37,6 @@ mod tests {
         assert_ne!(sign(&secret, 1_700_000_000, b"{ }"), EXPECTED);
     }
 
-    const EXPECTED: &str = "t=1700000000,v1=417adf36b901772f658597a76d329694e335e65fc0849d7715c3ca33406309b5";
+    const EXPECTED: &str =
+        "t=1700000000,v1=417adf36b901772f658597a76d329694e335e65fc0849d7715c3ca33406309b5";
 }

@@ -117,9 +117,13 @@ impl Teller {
             };
             let wait = pause.mul_f64(rand::rng().random_range(JITTER));
             if Instant::now() + wait >= end {
-                let lost = if until.is_some() { EventLost::Shutdown } else { EventLost::Undelivered };
+                let lost =
+                    if until.is_some() { EventLost::Shutdown } else { EventLost::Undelivered };
                 let events = batch.len();
-                tracing::error!(events, "the application did not take events, they are lost: {why}");
+                tracing::error!(
+                    events,
+                    "the application did not take events, they are lost: {why}"
+                );
                 return self.lost(batch, lost);
             }
             tracing::warn!(events = batch.len(), "the application did not take events: {why}");
@@ -132,7 +136,8 @@ impl Teller {
         // As it is configured now: an address that was put right counts for what waits.
         let setup = self.shared.setup.load_full();
         let counted = self.shared.counters.of(Hook::Events);
-        let Some((url, client)) = setup.settings.url(Hook::Events).zip(setup.teller.as_ref()) else {
+        let Some((url, client)) = setup.settings.url(Hook::Events).zip(setup.teller.as_ref())
+        else {
             return Err("it is not to be told any more".into());
         };
         let request = request(Hook::Events, url, &setup.settings, body);

@@ -12,9 +12,7 @@ use super::tally::UpgradeRefused;
 use super::{guard, query};
 use crate::auth::token::{self, Credential, Place};
 use crate::base::access::{Grant, Refusal as TokenRefusal};
-use crate::base::application::{
-    Admission, Asker, ConnectQuestion, Denial, Refused, Unchecked,
-};
+use crate::base::application::{Admission, Asker, ConnectQuestion, Denial, Refused, Unchecked};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::connection::Accept;
@@ -159,8 +157,7 @@ fn together(
 }
 
 fn credential<B>(state: &State, request: &Request<B>) -> Result<Option<Credential>, No> {
-    let found =
-        token::find(request.headers(), request.uri().query(), &state.options().cookie_name);
+    let found = token::find(request.headers(), request.uri().query(), &state.options().cookie_name);
     let found = found.map_err(|error| {
         (UpgradeRefused::Token, Refusal::challenge(Challenge::BadToken, error.to_string()))
     })?;

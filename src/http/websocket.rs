@@ -37,8 +37,7 @@ struct Wanted {
     echo: bool,
 }
 
-const RAW_IS_FOR_ONE: &str =
-    "format=raw is for one channel: a plain message does not say which channel it is from; use \
+const RAW_IS_FOR_ONE: &str = "format=raw is for one channel: a plain message does not say which channel it is from; use \
      format=json or a connection for each channel";
 
 /// Makes a session of a request, or says why not.
@@ -79,13 +78,10 @@ pub(super) async fn upgrade(state: &State, request: Request<Incoming>, peer: Pee
 /// see a failed handshake instead.
 fn only_to_close<B>(state: &State, request: &Request<B>, disconnect: Disconnect) -> Accept {
     let nobody = Grant { subscribe: Rules::none(), publish: Rules::none(), ..Grant::anyone() };
-    let accept =
-        Accept::new(nobody).limits(state.options().message_limits).closing(disconnect);
+    let accept = Accept::new(nobody).limits(state.options().message_limits).closing(disconnect);
     let place = token::find(request.headers(), None, &state.options().cookie_name);
     match place.ok().flatten().map(|found| found.place()) {
-        Some(Place::Subprotocol) => {
-            accept.protocol(HeaderValue::from_static(token::SUBPROTOCOL))
-        }
+        Some(Place::Subprotocol) => accept.protocol(HeaderValue::from_static(token::SUBPROTOCOL)),
         _ => accept,
     }
 }
@@ -110,8 +106,7 @@ async fn decide<B>(
     let wanted = wanted(request, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;
     let Wanted { channels, format, echo, .. } = &wanted;
-    let wish =
-        Wish { transport: "websocket", channels, is_default: wanted.is_default };
+    let wish = Wish { transport: "websocket", channels, is_default: wanted.is_default };
     let Admitted { grant, place, channels, is_by_application } =
         authorise(state, request, wish, peer).await?;
     let format = match (*format, channels.len()) {

@@ -117,7 +117,8 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
             None,
         ),
     ] {
-        let (reason, refusal) = decide(&state, &request(uri, &headers), Peer::Local).await.unwrap_err();
+        let (reason, refusal) =
+            decide(&state, &request(uri, &headers), Peer::Local).await.unwrap_err();
         assert_eq!(reason, why, "{uri}");
         let answer = refusal.closing().answer();
         assert_eq!(answer.status().as_u16(), status, "{uri}");

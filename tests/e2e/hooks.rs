@@ -60,8 +60,8 @@ fn allow() -> Say {
     Say::json(json!({"allow": true}))
 }
 
-#[tokio::test]
-async fn the_application_says_who_connects_and_what_it_may() {
+/// Lets in by what the query says.
+async fn doorkeeper() -> (Application, Running) {
     let application = Application::start(|asked| match asked.json()["query"].as_str().unwrap() {
         query if query.contains("who=ann") => Say::json(json!({
             "allow": true, "user": "ann", "info": {"name": "Ann"}, "subscribe": ["news.*"],
@@ -81,6 +81,12 @@ async fn the_application_says_who_connects_and_what_it_may() {
     let url = application.url("/connect");
     let api = "[api]\nkeys = ['an-api-key-for-the-tests']\n";
     let running = start(&format!("connect_url = '{url}'\n{api}")).await;
+    (application, running)
+}
+
+#[tokio::test]
+async fn the_application_says_who_connects_and_what_it_may() {
+    let (application, running) = doorkeeper().await;
     let gateway = &running.gateway;
 
     let headers = [("cookie", "session=1"), ("x-canary", "x"), ("user-agent", "test")];
@@ -106,7 +112,17 @@ async fn the_application_says_who_connects_and_what_it_may() {
     assert_eq!((&body["transport"], &body["token"]), (&json!("websocket"), &json!("opaque")));
     assert_eq!(body["query"], "format=json&channel=news.1&who=ann");
     assert!(body["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{body}");
+    let log = gateway.log();
+    assert!(
+        !log.contains("opaque") && !log.contains(SECRET) && !log.contains("session=1"),
+        "{log}"
+    );
+}
 
+#[tokio::test]
+async fn whoever_is_not_let_in_is_told_why() {
+    let (_application, running) = doorkeeper().await;
+    let gateway = &running.gateway;
     for (who, status, text) in [
         ("nobody", 401, "log in first"),
         ("framework", 403, "the application does not allow it"),
@@ -127,7 +143,7 @@ async fn the_application_says_who_connects_and_what_it_may() {
     let path = "/publish?channel=personal";
     assert_eq!(
         gateway.request("POST", path, &key, b"hello").await.json(),
-        json!({"subscribers": 2})
+        json!({"subscribers": 1})
     );
     assert_eq!(plain.next_text().await, "hello");
     assert_eq!(gateway.get("/sse?who=nobody").await.status, 401);

@@ -43,7 +43,8 @@ pub(super) const KEYS: &[Key] = &[
     number("hooks.response_bytes_max", (1_024, 16 << 20), |s| int(s.hooks.response_bytes_max),
         "Bytes of an answer. Memory: this, for each of hooks.in_flight_max."),
     number("hooks.in_flight_max", (1, 65_536), |s| int(s.hooks.in_flight_max),
-        "Questions at once. Beyond it whoever wants something is told to try again later."),
+        "Questions at once. Beyond it whoever wants something is told to try again later. Memory: the \
+         message and the answer, for each."),
     number("hooks.failures_max", (1, 1_000_000), |s| int(s.hooks.failures_max),
         "Failures of one kind of question in a row after which it is not asked for hooks.pause_ms, and \
          refused at once."),

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
 use http_body_util::{Empty, Full};
+use tokio::io::AsyncWriteExt as _;
 
 use super::dispatch::{Dialect, subscribed};
 use super::reader::Connection;
 use super::socket;
+use super::stream::Stream;
 use crate::base::access::{Authoriser, Grant};
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
@@ -204,14 +206,11 @@ impl Accept {
 pub fn upgrade<B>(
     hub: &Hub,
     request: Request<B>,
-    mut accept: Accept,
+    accept: Accept,
 ) -> Result<Response<Empty<Bytes>>, UpgradeError> {
     let (parts, body) = request.into_parts();
-    let handshake = frame::check(&parts).map_err(UpgradeError::Handshake)?;
-    let may_deflate = accept.deflate && hub.limits().deflate.enabled;
-    let deflate = handshake.deflate.filter(|_| may_deflate);
-    let (protocol, send_buffer) = (accept.protocol.take(), accept.send_buffer_bytes);
-    let mut connection = open(hub, accept, deflate)?;
+    let send_buffer = accept.send_buffer_bytes;
+    let Accepted { mut connection, headers } = self::accept(hub, &parts, accept)?;
     connection.hold(parts.extensions.get::<Permit>().cloned());
     let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     tokio::spawn(async move {
@@ -223,18 +222,88 @@ pub fn upgrade<B>(
             tokio::spawn(connection.run(first));
         }
     });
-    let mut response = Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_ACCEPT, handshake.accept);
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// A session that waits for the socket on which it was asked for, for whoever reads heads without hyper.
+///
+/// Dropping it ends the session.
+#[derive(Debug)]
+pub struct Accepted {
+    connection: Connection,
+    /// Those of the answer.
+    headers: HeaderMap,
+}
+
+/// The half of [`upgrade`] before the socket changes hands: checks the head of a request, opens the
+/// session, and subscribes it.
+///
+/// # Errors
+/// [`UpgradeError`]; nothing has changed then.
+pub fn accept(
+    hub: &Hub,
+    parts: &request::Parts,
+    mut accept: Accept,
+) -> Result<Accepted, UpgradeError> {
+    let handshake = frame::check(parts).map_err(UpgradeError::Handshake)?;
+    let key = HeaderValue::from_str(&handshake.accept)
+        .map_err(|_| UpgradeError::Handshake(HandshakeError::Key))?;
+    let may_deflate = accept.deflate && hub.limits().deflate.enabled;
+    let deflate = handshake.deflate.filter(|_| may_deflate);
+    let protocol = accept.protocol.take();
+    let connection = open(hub, accept, deflate)?;
+    let mut headers = HeaderMap::with_capacity(5);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
     if let Some(protocol) = protocol {
-        response = response.header(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
-    if let Some(deflate) = deflate {
-        response = response.header(header::SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
+    if let Some(agreed) = deflate {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer());
     }
-    response.body(Empty::new()).map_err(|_| UpgradeError::Handshake(HandshakeError::Protocol))
+    Ok(Accepted { connection, headers })
+}
+
+impl Accepted {
+    /// Keeps this for as long as the session lives.
+    pub fn hold(&mut self, permit: Option<Permit>) {
+        self.connection.hold(permit);
+    }
+
+    /// Writes the 101 and goes on as a session, in a task of its own. `early` is what came behind the
+    /// head.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready it ends the session, and the connection.
+    pub async fn run(self, mut stream: Stream, early: Bytes) {
+        let Self { mut connection, headers } = self;
+        let written = async {
+            stream.write_all(&head(&headers)).await?;
+            stream.flush().await
+        };
+        if let Ok(Ok(())) = tokio::time::timeout(HAND_OVER, written).await {
+            let first = connection.begin(stream.into(), early);
+            // A task of its own, as small as it can be.
+            tokio::spawn(connection.run(first));
+        }
+    }
+}
+
+/// The bytes of the 101.
+fn head(headers: &HeaderMap) -> Vec<u8> {
+    let mut head = Vec::with_capacity(256);
+    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    for (name, value) in headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
 /// Opens the session and subscribes it.

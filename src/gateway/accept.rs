@@ -178,8 +178,7 @@ fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer) {
             door.state.tally().connections_accepted.add(1);
             let serving = Serving::new(door.state.clone());
             let arrival = Arrival { stream, peer, began: tokio::time::Instant::now(), permit };
-            // Boxed, because spawning moves a future several times, and this one is 4 KiB.
-            tokio::spawn(Box::pin(connection::serve(serving, arrival, entrance.clone())));
+            tokio::spawn(connection::serve(serving, arrival, entrance.clone()));
         }
         Err(why) => door.refuse(stream, why, entrance.tls.is_some()),
     }

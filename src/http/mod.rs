@@ -47,6 +47,8 @@ use hyper::body::Incoming;
 
 use answer::Refusal;
 
+use crate::connection::Accepted;
+
 pub use answer::Answer;
 pub use forwarded::TrustedProxies;
 pub use peer::{Peer, Serves};
@@ -55,6 +57,34 @@ pub use state::{State, StateOptions};
 pub use tally::{ConnectionRefused, EntryRefused, HeadRefused, LISTENERS_MAX, Tally};
 
 use router::{Find, Route};
+
+/// Whether a head that came first on its connection asks for a WebSocket: for [`accept`], then.
+pub fn asks_for_websocket(request: &Request<()>, serves: Serves) -> bool {
+    let found = router::find(request.method(), request.uri().path());
+    found == Find::Route(Route::WebSocket)
+        && serves.has(Route::WebSocket)
+        && lists_websocket(request.headers())
+}
+
+/// Makes a session of a head that came first on its connection and in one piece.
+///
+/// # Errors
+/// The answer that says why not; the connection ends with it.
+pub async fn accept(
+    state: &Arc<State>,
+    request: Request<()>,
+    peer: Peer,
+) -> Result<Accepted, Box<Answer>> {
+    let accepted = websocket::accept(state, request, peer);
+    let status = accepted
+        .as_ref()
+        .map_or_else(|answer| answer.status(), |_| StatusCode::SWITCHING_PROTOCOLS);
+    note_answer(state, &Find::Route(Route::WebSocket), status, peer);
+    accepted.map_err(|mut answer| {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        answer
+    })
+}
 
 /// Answers a request of `peer` on a listener that serves so much. Never fails: what cannot be done is
 /// an answer too.
@@ -71,7 +101,7 @@ pub async fn handle(
         Find::Route(route) | Find::WrongMethod { route, .. } if !serves.has(route) => Find::Nothing,
         found => found,
     };
-    let wants_upgrade = asks_for_websocket(request.headers());
+    let wants_upgrade = lists_websocket(request.headers());
     let mut answer = match &route {
         Find::Route(route) => serve(&state, *route, request, peer).await,
         Find::WrongMethod { route: Route::WebSocket, allow } => {
@@ -84,9 +114,13 @@ pub async fn handle(
     if wants_upgrade && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    state.tally().answered(&route, answer.status());
-    tracing::debug!(route = route.name(), status = answer.status().as_u16(), %peer, "answered");
+    note_answer(&state, &route, answer.status(), peer);
     answer
+}
+
+fn note_answer(state: &State, route: &Find, status: StatusCode, peer: Peer) {
+    state.tally().answered(route, status);
+    tracing::debug!(route = route.name(), status = status.as_u16(), %peer, "answered");
 }
 
 /// The answer to a request that two parsers could read differently; the connection ends with it.
@@ -98,9 +132,9 @@ pub fn refuse_ambiguous(state: &State) -> Answer {
 }
 
 /// Whether what a request asks for holds its connection for as long as it lives.
-pub fn asks_for_session(request: &Request<Incoming>) -> bool {
+pub fn asks_for_session<B>(request: &Request<B>) -> bool {
     let route = router::find(request.method(), request.uri().path());
-    route == Find::Route(Route::EventStream) || asks_for_websocket(request.headers())
+    route == Find::Route(Route::EventStream) || lists_websocket(request.headers())
 }
 
 /// The answer to a request whose client has too many connections, or opens them too fast.
@@ -114,7 +148,7 @@ pub fn is_last(answer: &Answer) -> bool {
     answer.headers().get(CONNECTION).is_some_and(|value| value == "close")
 }
 
-fn asks_for_websocket(headers: &HeaderMap) -> bool {
+fn lists_websocket(headers: &HeaderMap) -> bool {
     headers.get_all(UPGRADE).iter().any(|value| {
         let mut names = value.as_bytes().split(|&byte| byte == b',');
         names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))

@@ -18,7 +18,7 @@ use super::state::State;
 use super::tally::UpgradeRefused;
 use crate::auth::token::{self, Place};
 use crate::base::ids::ChannelName;
-use crate::connection::{self, Accept};
+use crate::connection::{self, Accept, Accepted, UpgradeError};
 use crate::frame::HandshakeError;
 use crate::protocol::WireFormat;
 
@@ -30,26 +30,35 @@ struct Wanted {
     echo: bool,
 }
 
-/// Makes a session of a request, or says why not.
+/// Makes a session of a request of hyper's, or says why not.
 pub(super) fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> Answer {
-    let accept = match decide(state, &request) {
-        Ok(accept) => of_peer(accept, peer),
-        Err((why, refusal)) => {
-            note(state, why, &refusal.text, peer);
-            return refusal.closing().answer();
-        }
+    let upgraded = decide(state, &request, peer).and_then(|accept| {
+        connection::upgrade(&state.hub, request, accept).map_err(|why| refused(state, &why, peer))
+    });
+    upgraded.map_or_else(|answer| *answer, |answer| answer.map(|_| Default::default()))
+}
+
+/// Makes a session of a head that came first and in one piece.
+///
+/// # Errors
+/// The answer that says why not.
+pub(super) fn accept(
+    state: &State,
+    request: Request<()>,
+    peer: Peer,
+) -> Result<Accepted, Box<Answer>> {
+    let accept = decide(state, &request, peer)?;
+    let (parts, ()) = request.into_parts();
+    connection::accept(&state.hub, &parts, accept).map_err(|why| refused(state, &why, peer))
+}
+
+fn refused(state: &State, error: &UpgradeError, peer: Peer) -> Box<Answer> {
+    let why = match error.status() {
+        StatusCode::SERVICE_UNAVAILABLE => UpgradeRefused::Overloaded,
+        _ => UpgradeRefused::Handshake,
     };
-    match connection::upgrade(&state.hub, request, accept) {
-        Ok(answer) => answer.map(|_| Default::default()),
-        Err(error) => {
-            let why = match error.status() {
-                StatusCode::SERVICE_UNAVAILABLE => UpgradeRefused::Overloaded,
-                _ => UpgradeRefused::Handshake,
-            };
-            note(state, why, &error.to_string(), peer);
-            error.response()
-        }
-    }
+    note(state, why, &error.to_string(), peer);
+    Box::new(error.response())
 }
 
 /// A request for a WebSocket that is not a GET: a handshake that is not one.
@@ -61,8 +70,16 @@ pub(super) fn wrong_method(state: &State, allow: &'static str, peer: Peer) -> An
     answer
 }
 
-/// Whether the request may, before it is known to be a proper handshake. The cheap checks first.
-fn decide<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefused, Refusal)> {
+/// Whether the request may, before it is known to be a proper handshake.
+fn decide<B>(state: &State, request: &Request<B>, peer: Peer) -> Result<Accept, Box<Answer>> {
+    check(state, request).map(|accept| of_peer(accept, peer)).map_err(|(why, refusal)| {
+        note(state, why, &refusal.text, peer);
+        Box::new(refusal.closing().answer())
+    })
+}
+
+/// The cheap checks first.
+fn check<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefused, Refusal)> {
     check_origin(state, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wanted = wanted(request, channels_max)

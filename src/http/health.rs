@@ -70,12 +70,12 @@ mod tests {
     async fn it_turns_when_the_gateway_begins_to_end() {
         for by_phase in [true, false] {
             let state = state(true);
-            assert_eq!(ready(&state), (200, "{\"status\":\"ready\"}".into()));
+            assert_eq!(ready(&state), (200, "{\"status\":\"ready\"}\n".into()));
             match by_phase {
                 true => state.tally().drain_phase.set(1),
                 false => drop(state.hub.drain(Default::default()).await),
             }
-            assert_eq!(ready(&state), (503, "{\"status\":\"draining\"}".into()));
+            assert_eq!(ready(&state), (503, "{\"status\":\"draining\"}\n".into()));
             // It is alive all the same: nobody is to start it again.
             let (status, body) = answer::tests::read(show(&state));
             assert_eq!(status, 200);

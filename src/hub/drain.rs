@@ -222,3 +222,101 @@ async fn wait_until(is_done: impl Fn() -> bool, most: Duration) {
         tokio::time::sleep(LOOK).await;
     }
 }
+
+#[cfg(all(test, not(fanfare_loom)))]
+mod tests {
+    use super::*;
+    use crate::base::ids::ChannelName;
+    use crate::base::message::Message;
+    use crate::hub::{PublishError, SessionOptions};
+    use crate::outbox::state::State;
+
+    fn channel(name: &str) -> ChannelName {
+        name.try_into().unwrap()
+    }
+
+    /// Without sockets: what is delivered waits in outboxes, and each delivery is counted.
+    fn hub_of(sessions: usize, channels: &[&str]) -> (Hub, Vec<Arc<Session>>) {
+        let hub = Hub::builder().lanes(1).writes_per_turn(8).build();
+        let mut all = Vec::new();
+        for _ in 0..sessions {
+            let session = hub.open(SessionOptions::default()).unwrap();
+            for name in channels {
+                hub.join(&session, &channel(name), None, None).unwrap();
+            }
+            all.push(session);
+        }
+        (hub, all)
+    }
+
+    fn closing(sessions: &[Arc<Session>]) -> usize {
+        sessions.iter().filter(|session| session.outbox.state() == State::Closing).count()
+    }
+
+    async fn until(is_so: impl Fn() -> bool) {
+        for _ in 0..10_000 {
+            if is_so() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("it never came to that");
+    }
+
+    #[tokio::test]
+    async fn a_close_comes_behind_what_was_accepted_in_every_channel() {
+        let (hub, sessions) = hub_of(100, &["a", "b"]);
+        for name in ["a", "b", "a"] {
+            hub.publish(&channel(name), Message::text("x")).unwrap();
+        }
+        // The lane has not begun, and needs tens of turns.
+        for session in &sessions {
+            hub.say_farewell(session.clone(), Reason::Shutdown);
+        }
+        until(|| closing(&sessions) == 100).await;
+        assert_eq!(hub.counters().over_lanes(|lane| &lane.deliveries), 300);
+        hub.publish(&channel("a"), Message::text("too late")).unwrap();
+        hub.drain(DrainOptions { timeout: Duration::from_millis(20), ..Default::default() }).await;
+        assert_eq!(hub.counters().over_lanes(|lane| &lane.deliveries), 300);
+        sessions.iter().for_each(|session| hub.end(session));
+    }
+
+    #[tokio::test]
+    async fn closes_are_spread_over_the_window_and_publications_go_on() {
+        let (hub, sessions) = hub_of(50, &["a"]);
+        let window = Duration::from_millis(400);
+        let over = hub.close_sessions_over(window, Reason::Shutdown);
+        let looking = async {
+            let began = Instant::now();
+            let mut seen = vec![0];
+            while closing(&sessions) < 50 {
+                let now = closing(&sessions);
+                seen.extend((now > seen[seen.len() - 1]).then_some(now));
+                tokio::task::yield_now().await;
+            }
+            (began.elapsed(), seen)
+        };
+        let (_, (took, seen)) = tokio::join!(over, looking);
+        assert!(took >= window.mul_f64(0.9), "{took:?}");
+        assert!(seen.len() > 20, "a few at a time: {seen:?}");
+        assert!(hub.is_draining() && hub.open(SessionOptions::default()).is_err());
+        assert_eq!(hub.publish(&channel("a"), Message::text("x")).unwrap().subscribers, 50);
+        sessions.iter().for_each(|session| hub.end(session));
+        hub.drain(DrainOptions::default()).await;
+        let refused = hub.publish(&channel("a"), Message::text("x")).unwrap_err();
+        assert_eq!(refused, PublishError::Draining);
+    }
+
+    #[tokio::test]
+    async fn a_session_in_no_channel_is_closed_too_and_nobody_twice() {
+        let (hub, sessions) = hub_of(3, &[]);
+        hub.close_sessions_over(Duration::ZERO, Reason::Shutdown).await;
+        until(|| closing(&sessions) == 3).await;
+        for session in &sessions {
+            assert_eq!(session.ended_by(), Some(Reason::Shutdown));
+            hub.say_farewell(session.clone(), Reason::Kicked);
+            hub.end(session);
+        }
+        assert_eq!(hub.counters().disconnects(Reason::Shutdown).get(), 3);
+    }
+}

@@ -55,6 +55,11 @@ impl Gauge {
         self.0.fetch_add(n, Ordering::Relaxed)
     }
 
+    /// Makes it `n`; for one who is alone in changing it.
+    pub fn set(&self, n: i64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
     /// The number now.
     pub fn get(&self) -> i64 {
         self.0.load(Ordering::Relaxed)

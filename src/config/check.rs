@@ -1,5 +1,7 @@
 //! From what was typed to what is used: the one step that can fail for what a value means.
 
+use std::time::Duration;
+
 use tracing_subscriber::EnvFilter;
 
 use super::Places;
@@ -7,10 +9,10 @@ use super::access;
 use super::environment::Environment;
 use super::error::{ConfigError, Place};
 use super::listeners;
-use super::raw::{Raw, RawDeflate, RawHttp, RawHub, RawMessages};
+use super::raw::{Raw, RawDeflate, RawDrain, RawHttp, RawHub, RawMessages};
 use super::rules;
 use super::secrets::{self, Files};
-use super::settings::{LogFormat, LogSettings, Settings, per_address_exempt};
+use super::settings::{DrainSettings, LogFormat, LogSettings, Settings, per_address_exempt};
 use crate::auth::origin::OriginList;
 use crate::auth::token::COOKIE_NAME;
 use crate::base::limits::{
@@ -61,7 +63,7 @@ pub(crate) fn settings(
         trusted_proxies: trusted_proxies(raw.http.trusted_proxies, places)?,
         tls_reload_interval_ms: raw.tls.reload_interval_ms.unwrap_or(5_000),
         per_address_exempt: exempt(raw.http.per_address_exempt, places)?,
-        drain_timeout_ms: raw.drain.timeout_ms.unwrap_or(10_000),
+        drain: drain(&raw.drain),
         log: LogSettings {
             format: match raw.log.format.as_deref() {
                 Some("json") => LogFormat::Json,
@@ -143,6 +145,16 @@ fn deflate(raw: &RawDeflate) -> DeflateSettings {
         min_bytes: raw.min_bytes.unwrap_or(default.min_bytes),
         max_bytes: raw.max_bytes.unwrap_or(default.max_bytes),
         level: raw.level.unwrap_or(default.level),
+    }
+}
+
+fn drain(raw: &RawDrain) -> DrainSettings {
+    let default = DrainSettings::default();
+    let or = |ms: Option<u64>, default| ms.map_or(default, Duration::from_millis);
+    DrainSettings {
+        ready_wait: or(raw.ready_wait_ms, default.ready_wait),
+        window: or(raw.window_ms, default.window),
+        timeout: or(raw.timeout_ms, default.timeout),
     }
 }
 

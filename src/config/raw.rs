@@ -178,6 +178,8 @@ pub(crate) struct RawHttp {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawDrain {
+    pub(crate) ready_wait_ms: Option<u64>,
+    pub(crate) window_ms: Option<u64>,
     pub(crate) timeout_ms: Option<u64>,
 }
 

@@ -51,13 +51,13 @@ impl Waiting {
         let receipt = id.filter(|_| keeps).map(|id| {
             let (hub, session, id) = (hub.clone(), session.clone(), id.clone());
             Receipt::new(move |taken| {
-                reply(&hub, &session, Some(&id), Reply::Published(taken.position));
+                acknowledge(&hub, &session, Some(&id), Reply::Published(taken.position));
             })
         });
         match hub.post(&self.channel, self.message.clone(), self.options.clone(), receipt) {
             Ok(_) => {
                 if !keeps {
-                    reply(hub, session, id, Reply::Published(None));
+                    acknowledge(hub, session, id, Reply::Published(None));
                 }
                 Flow::Next
             }
@@ -342,6 +342,13 @@ fn reply_frame(id: Option<&Id>, reply: Reply<'_>) -> Bytes {
 fn reply(hub: &Hub, session: &Arc<Session>, id: Option<&Id>, reply: Reply<'_>) {
     if id.is_some() {
         hub.control(session, reply_frame(id, reply));
+    }
+}
+
+/// Says that a publication was accepted; not to a session that is ending, to which it may not come back.
+fn acknowledge(hub: &Hub, session: &Arc<Session>, id: Option<&Id>, published: Reply<'_>) {
+    if session.ended_by().is_none() {
+        reply(hub, session, id, published);
     }
 }
 

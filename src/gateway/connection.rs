@@ -41,9 +41,11 @@ const QUIET_MAX: Duration = Duration::from_secs(75);
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 
 /// What connections are to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     Serve,
+    /// As the next, for those of listeners that serve clients.
+    FinishClients,
     /// Answer what was asked, then end.
     Finish,
     /// End now.
@@ -96,7 +98,7 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
                 None => return,
             },
             // Nothing was asked yet.
-            _ = phases.changed() => return,
+            _ = phases.wait_for(|phase| entrance.ends_in(*phase)) => return,
         },
     };
     let Arrival { mut stream, peer, began, permit } = arrival;
@@ -248,9 +250,9 @@ async fn serve_http(
             Event::TakenOver(events) => return Some(events),
             Event::Cut => return None,
             Event::Phase => match *phases.borrow_and_update() {
-                Phase::Serve => {}
-                Phase::Finish => connection.as_mut().graceful_shutdown(),
                 Phase::Cut => return None,
+                phase if caller.entrance.ends_in(phase) => connection.as_mut().graceful_shutdown(),
+                _ => {}
             },
             Event::Late => {
                 if due() <= Instant::now() {

@@ -1,19 +1,11 @@
 //! Floor 7: the gateway: a listener, HTTP connections, a hub, and how all of it starts and ends.
 //!
-//! How it ends, once the future given to [`Gateway::serve`] is ready:
-//! 1. **Close the doors.** The listeners are dropped: new connections go elsewhere, or wait in a socket
-//!    that a parent holds.
-//! 2. **Finish HTTP.** Idle connections are closed, requests that are being served are answered;
-//!    this may take half a second.
-//! 3. **Drain the hub** (see [`Hub::drain`]): publications that were acknowledged go out, sessions
-//!    are closed, all within the configured time, which phase 2 is part of.
-//! 4. **Cut** the HTTP connections that are still there.
-//!
-//! In all it takes the configured time and two seconds at most; hurried, two seconds.
+//! How it ends, once the future given to [`Gateway::serve`] is ready: see [`drain`].
 
 mod accept;
 mod connection;
 mod descriptors;
+mod drain;
 mod entrance;
 mod error;
 mod inherited;
@@ -28,7 +20,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -44,21 +36,15 @@ use crate::auth::rotating::Rotating;
 use crate::base::access::Authoriser;
 use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
-use crate::config::{ConfigError, ListenAddress, ListenerSettings, Settings};
+use crate::config::{ConfigError, DrainSettings, ListenAddress, ListenerSettings, Settings};
 use crate::http::{State, StateOptions};
-use crate::hub::{DrainOptions, DrainReport, Hub};
+use crate::hub::{DrainReport, Hub};
 use accept::Door;
 use connection::Phase;
 use entrance::Entrance;
 use listener::Listener;
 use reload::Reloader;
 use tls::Certificates;
-
-/// How long requests that are being served may take when the gateway ends.
-const FINISH_HTTP: Duration = Duration::from_millis(500);
-
-/// How long HTTP connections may take to be gone once they are cut.
-const AFTER_CUT: Duration = Duration::from_secs(1);
 
 /// A gateway that listens and does not serve yet.
 #[derive(Debug)]
@@ -69,7 +55,7 @@ pub struct Gateway {
     reloader: Arc<Reloader>,
     reload_interval: Duration,
     per_address_exempt: Vec<Network>,
-    drain_timeout: Duration,
+    drain: DrainSettings,
 }
 
 /// A listener that nobody accepts at yet.
@@ -164,7 +150,7 @@ impl Gateway {
             reload: Arc::default(),
             reload_interval: Duration::from_millis(kept.tls_reload_interval_ms),
             per_address_exempt: kept.per_address_exempt.clone(),
-            drain_timeout: Duration::from_millis(kept.drain_timeout_ms),
+            drain: kept.drain,
             reloader: Arc::new(Reloader::new(state, authoriser, kept)),
         })
     }
@@ -194,7 +180,7 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> DrainReport {
-        let Self { doors, state, per_address_exempt, drain_timeout, reload, .. } = self;
+        let Self { doors, state, per_address_exempt, drain, reload, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serve);
         let door = Arc::new(Door::new(state.clone(), per_address_exempt, phases));
         let certificates = doors.iter().filter_map(|door| door.tls.clone()).collect();
@@ -205,20 +191,23 @@ impl Gateway {
             self.reload_interval,
             reload,
         ));
-        let listeners = doors.into_iter().map(|opened| opened.entrance(door.clone())).collect();
-        drop(door);
-        accept::accept_until(shutdown, listeners).await;
-        tracing::info!(sessions = state.hub().session_count(), "draining: no listener is left");
-        let mut hurry = pin!(hurry);
-        let report = tokio::select! {
-            biased;
-            () = &mut hurry => hurried(state.hub()).await,
-            report = drain(state.hub(), &phase, drain_timeout) => report,
+        let (clients, others): (Vec<_>, Vec<_>) =
+            doors.into_iter().partition(|opened| opened.settings.serves.clients);
+        let accept_at = |doors: Vec<Opened>| {
+            accept::start(doors.into_iter().map(|opened| opened.entrance(door.clone())).collect())
         };
-        phase.send_replace(Phase::Cut);
-        let _ = tokio::time::timeout(AFTER_CUT, phase.closed()).await;
-        let DrainReport { sessions, killed, undelivered_bytes } = report;
-        tracing::info!(sessions, killed, undelivered_bytes, "drained");
+        let (clients, mut others) = (accept_at(clients), accept_at(others));
+        drop(door);
+        let (mut hurry, mut is_hurried) = (pin!(hurry), false);
+        let end = async {
+            shutdown.await;
+            is_hurried = drain::not_ready(&state, drain, hurry.as_mut()).await;
+        };
+        accept::accept_until(end, clients, &mut others).await;
+        let report = drain::close(&state, drain, &phase, hurry, is_hurried).await;
+        phase.send_replace(Phase::Finish);
+        others.shutdown().await;
+        drain::cut(&state, &phase, &report).await;
         report
     }
 }
@@ -242,24 +231,6 @@ fn state_options(authoriser: Arc<Rotating>, settings: Settings) -> StateOptions 
         http_limits: settings.http,
         message_limits: settings.messages,
     }
-}
-
-/// Phases 2 and 3.
-async fn drain(hub: &Hub, phase: &watch::Sender<Phase>, timeout: Duration) -> DrainReport {
-    let began = Instant::now();
-    phase.send_replace(Phase::Finish);
-    let finish = FINISH_HTTP.min(timeout / 4);
-    if tokio::time::timeout(finish, phase.closed()).await.is_err() {
-        tracing::info!("draining: HTTP requests are still being served");
-    }
-    let timeout = timeout.saturating_sub(began.elapsed());
-    tracing::info!(timeout_ms = timeout.as_millis() as u64, "draining: the hub");
-    hub.drain(DrainOptions { timeout, ..Default::default() }).await
-}
-
-async fn hurried(hub: &Hub) -> DrainReport {
-    tracing::warn!("draining is cut short");
-    hub.drain(DrainOptions { timeout: Duration::ZERO, ..Default::default() }).await
 }
 
 impl Opened {

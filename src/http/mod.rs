@@ -9,10 +9,10 @@
 //! | `POST /publish`, `GET /channel` | for curl ([`plain`]) |
 //! | `POST /api/{method}` | for backends ([`api`]) |
 //! | `GET /api/slow` | who is behind ([`slow`]) |
-//! | `GET /health` | for load balancers ([`health`]) |
+//! | `GET /health`, `GET /ready` | for supervisors and load balancers ([`health`]) |
 //! | `GET /metrics` | for Prometheus ([`metrics`]) |
 //!
-//! Who may: [`guard`]. The page, the client, `/health` and `/metrics` are open to everybody who reaches the
+//! Who may: [`guard`]. The page, the client, `/health`, `/ready` and `/metrics` are open to everybody who reaches the
 //! port: they show numbers and no names.
 //!
 //! An answer never repeats a token, a key or a message, and neither does a log line. A query may
@@ -166,6 +166,7 @@ async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, pee
         Route::Slow => slow::show(state, &request),
         Route::Api => api::call(state, request).await,
         Route::Health => health::show(state),
+        Route::Ready => health::show_ready(state),
         Route::Metrics => metrics::show(state),
     }
 }

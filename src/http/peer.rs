@@ -33,7 +33,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What a listener answers; anything else is not there. `/health` always is.
+/// What a listener answers; anything else is not there. `/health` and `/ready` always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Serves {
     /// WebSockets, event streams, and the page.
@@ -53,7 +53,7 @@ impl Serves {
             Route::Page | Route::Script | Route::WebSocket | Route::EventStream => self.clients,
             Route::Publish | Route::Channel | Route::Slow | Route::Api => self.api,
             Route::Metrics => self.metrics,
-            Route::Health => true,
+            Route::Health | Route::Ready => true,
         }
     }
 }

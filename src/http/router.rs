@@ -15,6 +15,7 @@ pub(super) enum Route {
     Slow,
     Api,
     Health,
+    Ready,
     Metrics,
 }
 
@@ -32,7 +33,7 @@ pub(super) enum Find {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 10] = [
+    pub(super) const ALL: [Route; 11] = [
         Route::Page,
         Route::Script,
         Route::WebSocket,
@@ -42,6 +43,7 @@ impl Route {
         Route::Slow,
         Route::Api,
         Route::Health,
+        Route::Ready,
         Route::Metrics,
     ];
 
@@ -57,6 +59,7 @@ impl Route {
             Route::Slow => ("/api/slow", "GET, HEAD"),
             Route::Api => ("/api/{method}", "POST"),
             Route::Health => ("/health", "GET, HEAD"),
+            Route::Ready => ("/ready", "GET, HEAD"),
             Route::Metrics => ("/metrics", "GET, HEAD"),
         }
     }

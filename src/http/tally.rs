@@ -31,6 +31,8 @@ pub struct Tally {
     pub config_reloads: [Count; 2],
     /// By listener, the second since 1970 at which its certificate is over; 0 if it has none.
     pub certificates_not_after: [Gauge; LISTENERS_MAX],
+    /// 0, and from SIGTERM on the number of the phase in which the gateway ends.
+    pub drain_phase: Gauge,
     entries_refused: [Count; EntryRefused::ALL.len()],
     answers: [[Count; CLASSES]; ROUTES],
     connections_refused: [Count; ConnectionRefused::ALL.len()],

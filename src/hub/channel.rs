@@ -39,6 +39,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::drain::Farewell;
 use super::encoded::{Encoded, Origin};
 use super::flow::ChannelFlow;
 use super::lane::Item;
@@ -83,6 +84,8 @@ pub(crate) enum Letter {
     Publish(Arc<Prepared>, Option<Box<Terms>>),
     Join(Box<Join>),
     Leave(Box<Leave>),
+    /// A session is about to be closed, behind what was posted before.
+    Farewell(Arc<Farewell>),
     /// Who is in it?
     Presence(Asked),
     /// A question to what the channel keeps, in order with everything else.
@@ -255,6 +258,10 @@ impl Channel {
                 if let Some(frame) = reply {
                     self.reply(session, frame, Vec::new(), true, shared);
                 }
+            }
+            Letter::Farewell(farewell) => {
+                let lane = &shared.lanes[usize::from(farewell.session.lane)];
+                lane.post(Item::Farewell { channel: self.clone(), farewell });
             }
             Letter::Presence(asked) => {
                 let members = || state.roster.members();

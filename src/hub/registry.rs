@@ -39,6 +39,11 @@ impl Registry {
         self.sessions.get(&id).map(|entry| entry.value().clone())
     }
 
+    /// All sessions now. Walks the whole map: for the end of the hub.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        self.sessions.iter().map(|entry| entry.value().clone()).collect()
+    }
+
     /// All sessions of the user now.
     pub(crate) fn of_user(&self, user: &UserId) -> Vec<Arc<Session>> {
         self.users.get(user).map(|entry| entry.value().clone()).unwrap_or_default()

@@ -6,6 +6,7 @@
 //! * `api`: the HTTP side.
 //! * `json`: the JSON session protocol.
 //! * `lifecycle`: start, signals, drain, exit codes.
+//! * `drain`: a graceful end in full traffic.
 //! * `deflate`: permessage-deflate, frame by frame.
 //! * `client`: the JavaScript client that the gateway serves; ignored, as it needs Node.js.
 //! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
@@ -16,6 +17,7 @@ mod api;
 mod churn;
 mod client;
 mod deflate;
+mod drain;
 mod embed;
 mod fanout;
 mod history;

@@ -241,8 +241,9 @@ fn examples_are_of_the_type_that_their_key_takes() {
 #[test]
 fn names_say_their_unit() {
     for key in keys::all().filter(|key| matches!(key.kind, Kind::Number { .. })) {
-        let is_time =
-            ["timeout", "interval", "_age_", "leeway"].iter().any(|t| key.path.contains(t));
+        let is_time = ["timeout", "interval", "_age_", "leeway", "wait", "window"]
+            .iter()
+            .any(|t| key.path.contains(t));
         let has_unit = key.path.ends_with("_ms") || key.path.ends_with("_s");
         assert_eq!(is_time, has_unit, "{}", key.path);
     }

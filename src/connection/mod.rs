@@ -12,6 +12,7 @@ mod discard;
 mod dispatch;
 mod events;
 mod framing;
+mod rate;
 mod reader;
 mod socket;
 mod stream;

@@ -4,6 +4,7 @@
 //! channel, user or peer.
 
 mod gateway;
+mod limits;
 mod process;
 mod table;
 
@@ -88,7 +89,7 @@ impl Samples<'_> {
 
 fn text(source: &Source<'_>) -> String {
     let mut text = String::with_capacity(16 << 10);
-    for metric in table::METRICS.iter().chain(gateway::METRICS) {
+    for metric in table::METRICS.iter().chain(gateway::METRICS).chain(limits::METRICS) {
         let head = text.len();
         let Metric { name, help, kind, read } = metric;
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());

@@ -73,7 +73,7 @@ async fn every_line_is_of_the_format() {
         }
     }
     // Without a certificate there is no date when it expires.
-    let all = table::METRICS.len() + gateway::METRICS.len();
+    let all = table::METRICS.len() + gateway::METRICS.len() + limits::METRICS.len();
     assert_eq!(kinds.len(), all - 1);
 }
 

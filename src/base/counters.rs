@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use super::disconnect::Reason;
 use super::loss::{DropCause, Dropped};
+use super::refused::Refused;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -202,6 +203,8 @@ pub struct Counters {
     pub bytes_received: Count,
     /// Commands of peers that were answered with an error; their sessions went on.
     pub commands_refused: Count,
+    /// Who ran into a bound.
+    pub refused: Refused,
     /// Publications deflated: each once for every wire format and window that was needed.
     pub deflate: DeflateCounters,
     /// Messages from peers inflated.
@@ -233,6 +236,7 @@ impl Counters {
             messages_received: Count::default(),
             bytes_received: Count::default(),
             commands_refused: Count::default(),
+            refused: Refused::default(),
             deflate: DeflateCounters::default(),
             inflate: DeflateCounters::default(),
             disconnects: Default::default(),

@@ -13,4 +13,5 @@ pub mod memory;
 pub mod message;
 pub mod network;
 pub mod position;
+pub mod refused;
 pub mod sync;

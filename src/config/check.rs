@@ -107,10 +107,17 @@ fn hub(raw: RawHub, raw_deflate: &RawDeflate, cores: usize) -> HubLimits {
     HubLimits {
         lanes: raw.lanes.unwrap_or(cores.clamp(1, 1_024)),
         sessions_max: raw.sessions_max.unwrap_or(default.sessions_max),
+        sessions_per_user_max: raw.sessions_per_user_max.unwrap_or(default.sessions_per_user_max),
         channels_max: raw.channels_max.unwrap_or(default.channels_max),
         subscriptions_per_session_max: raw
             .subscriptions_per_session_max
             .unwrap_or(default.subscriptions_per_session_max),
+        subscribers_per_channel_max: raw
+            .subscribers_per_channel_max
+            .unwrap_or(default.subscribers_per_channel_max),
+        publishes_per_session_per_s_max: raw
+            .publishes_per_session_per_s_max
+            .unwrap_or(default.publishes_per_session_per_s_max),
         publications_pending_max: raw
             .publications_pending_max
             .unwrap_or(default.publications_pending_max),

@@ -100,8 +100,11 @@ pub(crate) struct RawOrigins {
 pub(crate) struct RawHub {
     pub(crate) lanes: Option<usize>,
     pub(crate) sessions_max: Option<usize>,
+    pub(crate) sessions_per_user_max: Option<usize>,
     pub(crate) channels_max: Option<usize>,
     pub(crate) subscriptions_per_session_max: Option<usize>,
+    pub(crate) subscribers_per_channel_max: Option<usize>,
+    pub(crate) publishes_per_session_per_s_max: Option<u32>,
     pub(crate) publications_pending_max: Option<usize>,
     pub(crate) publication_bytes_pending_max: Option<usize>,
     pub(crate) outbox_bytes_max: Option<usize>,
@@ -139,6 +142,7 @@ pub(crate) struct RawRule {
     pub(crate) cache: Option<bool>,
     pub(crate) presence: Option<bool>,
     pub(crate) join_leave: Option<bool>,
+    pub(crate) subscribers_max: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

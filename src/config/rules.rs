@@ -58,5 +58,6 @@ fn options(rule: &RawRule) -> ChannelOptions {
         cache: rule.cache.unwrap_or(false),
         presence: rule.presence.unwrap_or(false),
         join_leave: rule.join_leave.unwrap_or(false),
+        subscribers_max: rule.subscribers_max,
     }
 }

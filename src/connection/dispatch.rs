@@ -5,11 +5,13 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::rate::PublishRate;
 use crate::base::access::{Authoriser, Grant, Info, Refusal};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::message::Message;
 use crate::base::position::Recover;
+use crate::base::refused::Bound;
 use crate::frame::{self, DataKind, Opcode, Payload};
 use crate::hub::letters::{JoinReply, Receipt};
 use crate::hub::session::Session;
@@ -30,6 +32,8 @@ pub(super) enum Flow {
     Next,
     /// The hub has no room: wait, then publish this, then go on.
     Publish(Box<Waiting>),
+    /// The peer publishes too fast: wait for so many milliseconds, then publish this, then go on.
+    Later(Box<Waiting>, u64),
     /// End the session.
     Close(Disconnect),
 }
@@ -89,6 +93,7 @@ pub(super) struct Raw {
     channel: Option<ChannelName>,
     may_publish: bool,
     echo: bool,
+    rate: PublishRate,
 }
 
 /// Every message is a command.
@@ -96,6 +101,7 @@ pub(super) struct Raw {
 pub(super) struct Json {
     grant: Grant,
     echo: bool,
+    rate: PublishRate,
     authoriser: Option<Arc<dyn Authoriser>>,
 }
 
@@ -105,16 +111,17 @@ impl Dialect {
         channel: Option<ChannelName>,
         grant: Grant,
         echo: bool,
+        rate: PublishRate,
         authoriser: Option<Arc<dyn Authoriser>>,
     ) -> Self {
         match format {
             WireFormat::Raw => {
                 let may_publish =
                     channel.as_ref().is_some_and(|channel| grant.publish.allow(channel.as_str()));
-                Self::Raw(Raw { channel, may_publish, echo })
+                Self::Raw(Raw { channel, may_publish, echo, rate })
             }
             WireFormat::Json | WireFormat::Sse => {
-                Self::Json(Box::new(Json { grant, echo, authoriser }))
+                Self::Json(Box::new(Json { grant, echo, rate, authoriser }))
             }
         }
     }
@@ -144,7 +151,7 @@ impl Dialect {
 
 impl Raw {
     fn publish(
-        &self,
+        &mut self,
         hub: &Hub,
         session: &Arc<Session>,
         kind: DataKind,
@@ -164,7 +171,13 @@ impl Raw {
         };
         let options = publish_options(session, self.echo);
         let waiting = Waiting { channel: channel.clone(), message, options, command: None };
-        waiting.publish(hub, session)
+        match self.rate.charge(hub.now_ms()) {
+            None => waiting.publish(hub, session),
+            Some(wait_ms) => {
+                hub.counters().refused.by(Bound::PublishesPerSession).add(1);
+                Flow::Later(Box::new(waiting), wait_ms)
+            }
+        }
     }
 }
 
@@ -198,6 +211,11 @@ impl Json {
             Command::Publish { channel, message, extras } => {
                 if !self.grant.publish.allow(channel.as_str()) {
                     return fail(hub, session, &CommandError::new(id, ErrorCode::Forbidden));
+                }
+                if let Err(wait_ms) = self.rate.allow(hub.now_ms()) {
+                    hub.counters().refused.by(Bound::PublishesPerSession).add(1);
+                    let error = CommandError::new(id, ErrorCode::RateLimited);
+                    return fail(hub, session, &error.retry_after_ms(wait_ms));
                 }
                 let options = PublishOptions {
                     key: extras.key,
@@ -244,6 +262,7 @@ impl Json {
         let code = match error {
             SubscribeError::AlreadySubscribed => ErrorCode::AlreadySubscribed,
             SubscribeError::TooManySubscriptions(_) => ErrorCode::TooManySubscriptions,
+            SubscribeError::ChannelFull(_) => ErrorCode::ChannelFull,
             SubscribeError::TooManyChannels => ErrorCode::Overloaded,
             SubscribeError::NoSession => ErrorCode::Internal,
         };

@@ -13,6 +13,7 @@ mod dispatch;
 mod events;
 mod first;
 mod framing;
+mod rate;
 mod reader;
 mod socket;
 mod stream;

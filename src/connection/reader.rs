@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -74,6 +74,8 @@ pub(super) enum Step {
     Read,
     /// Publish this, as soon as there is room.
     Publish(Box<Waiting>),
+    /// Publish this after so many milliseconds.
+    Later(Box<Waiting>, u64),
     /// Wait until the replies are gone.
     Replies,
     /// Nothing the peer says matters any more; wait for its end.
@@ -134,6 +136,9 @@ impl Connection {
                 step = match step {
                     Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
                     Step::Publish(waiting) => Box::pin(self.publish_when_room(waiting)).await,
+                    Step::Later(waiting, wait_ms) => {
+                        Box::pin(self.publish_later(waiting, wait_ms)).await
+                    }
                     Step::Replies => {
                         self.replies_gone().await;
                         let held = std::mem::take(&mut self.held);
@@ -280,6 +285,7 @@ impl Connection {
             Flow::Next if self.session.replies() >= REPLIES_MAX => Step::Replies,
             Flow::Next => Step::Read,
             Flow::Publish(waiting) => Step::Publish(waiting),
+            Flow::Later(waiting, wait_ms) => Step::Later(waiting, wait_ms),
             Flow::Close(disconnect) => self.closing(disconnect),
         }
     }
@@ -315,6 +321,21 @@ impl Connection {
                 flow => break flow,
             }
         };
+        self.go_on(flow)
+    }
+
+    /// A peer that publishes too fast is not read meanwhile, which slows it down without a loss.
+    async fn publish_later(&mut self, waiting: Box<Waiting>, wait_ms: u64) -> Step {
+        tokio::select! {
+            () = self.is_over() => return Step::End,
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
+        }
+        let flow = waiting.publish(&self.hub, &self.session);
+        self.go_on(flow)
+    }
+
+    /// After what was read last, what was read with it.
+    fn go_on(&mut self, flow: Flow) -> Step {
         match self.step_of(flow) {
             Step::Read => {
                 let held = std::mem::take(&mut self.held);
@@ -322,6 +343,17 @@ impl Connection {
             }
             step => step,
         }
+    }
+
+    async fn is_over(&self) {
+        poll_fn(|cx| {
+            self.session.reader.register(cx.waker());
+            match self.session.outbox.state() {
+                State::Closed => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     async fn replies_gone(&self) {

@@ -12,6 +12,7 @@ use http_body_util::{Empty, Full};
 use tokio::io::AsyncWriteExt as _;
 
 use super::dispatch::{Dialect, subscribed};
+use super::rate::PublishRate;
 use super::reader::Connection;
 use super::socket;
 use super::stream::Stream;
@@ -311,7 +312,9 @@ fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connectio
     let form = Form { format: accept.format, deflate: deflate.map(|agreed| agreed.window_bits) };
     let session = hub.open(accept.session_options(form)).map_err(UpgradeError::Open)?;
     let first = accept.channels.first().cloned();
-    let dialect = Dialect::new(accept.format, first, accept.grant, accept.echo, accept.authoriser);
+    let rate = PublishRate::new(hub.limits().publishes_per_session_per_s_max);
+    let dialect =
+        Dialect::new(accept.format, first, accept.grant, accept.echo, rate, accept.authoriser);
     let limits = accept.limits;
     let connection = Connection::new(hub.clone(), session, dialect, limits, deflate.is_some());
     connection.welcome(&accept.channels);
@@ -320,22 +323,22 @@ fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connectio
             .then(|| subscribed(WireFormat::Json, None, channel));
         match hub.join(connection.session(), channel, reply, None) {
             Ok(()) | Err(SubscribeError::AlreadySubscribed) => {}
-            Err(error) => return Err(UpgradeError::Subscribe(error)),
+            Err(error) => return Err(UpgradeError::Subscribe(channel.clone(), error)),
         }
     }
     Ok(connection)
 }
 
 /// Why an upgrade was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpgradeError {
     /// The request is not a proper WebSocket handshake.
     Handshake(HandshakeError),
     /// The hub takes no more sessions.
     Open(OpenError),
-    /// The session cannot be in its channels.
-    Subscribe(SubscribeError),
+    /// The session cannot be in this one of its channels.
+    Subscribe(ChannelName, SubscribeError),
 }
 
 impl UpgradeError {
@@ -343,10 +346,14 @@ impl UpgradeError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Handshake(error) => error.status(),
-            Self::Open(_) | Self::Subscribe(SubscribeError::TooManyChannels) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Subscribe(_) => StatusCode::BAD_REQUEST,
+            // Others of the same node are served: it is the user that has to do something.
+            Self::Open(OpenError::TooManySessionsOfUser(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Open(_)
+            | Self::Subscribe(
+                _,
+                SubscribeError::TooManyChannels | SubscribeError::ChannelFull(_),
+            ) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Subscribe(..) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -363,7 +370,7 @@ impl UpgradeError {
             StatusCode::UPGRADE_REQUIRED => {
                 headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
@@ -377,7 +384,7 @@ impl fmt::Display for UpgradeError {
         match self {
             Self::Handshake(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
-            Self::Subscribe(error) => error.fmt(f),
+            Self::Subscribe(channel, error) => write!(f, "{channel}: {error}"),
         }
     }
 }

@@ -96,7 +96,7 @@ impl Refusal {
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(RETRY_AFTER, RETRY_AFTER_S);
         }
         answer

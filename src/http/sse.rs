@@ -25,7 +25,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 
-use super::admission::{authorise, channels, check_origin, note, of_peer, or_lobby};
+use super::admission::{authorise, channels, check_origin, note, of_peer, or_lobby, reason};
 use super::answer::{self, Answer, Refusal};
 use super::peer::Peer;
 use super::query;
@@ -87,7 +87,7 @@ fn decide<B>(
 }
 
 fn refused(error: UpgradeError) -> (UpgradeRefused, Refusal) {
-    (UpgradeRefused::Overloaded, Refusal::new(error.status(), error.to_string()))
+    (reason(&error), Refusal::new(error.status(), error.to_string()))
 }
 
 /// Whether it wants to be told who comes and goes, in each of its channels.

@@ -151,16 +151,19 @@ pub(super) enum UpgradeRefused {
     Permission,
     Handshake,
     Overloaded,
+    /// Its user or its channel has what it may have; others get in.
+    Share,
 }
 
 impl UpgradeRefused {
-    pub(super) const ALL: [UpgradeRefused; 6] = [
+    pub(super) const ALL: [UpgradeRefused; 7] = [
         UpgradeRefused::Origin,
         UpgradeRefused::Query,
         UpgradeRefused::Token,
         UpgradeRefused::Permission,
         UpgradeRefused::Handshake,
         UpgradeRefused::Overloaded,
+        UpgradeRefused::Share,
     ];
 
     /// Its name in metrics and logs.
@@ -172,6 +175,7 @@ impl UpgradeRefused {
             UpgradeRefused::Permission => "permission",
             UpgradeRefused::Handshake => "handshake",
             UpgradeRefused::Overloaded => "overloaded",
+            UpgradeRefused::Share => "share",
         }
     }
 }

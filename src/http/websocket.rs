@@ -7,10 +7,10 @@
 //! A refusal ends the connection: what comes behind a refused handshake is never read as a request.
 
 use http::header::ALLOW;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 
-use super::admission::{authorise, channels, check_origin, note, of_peer, or_lobby};
+use super::admission::{authorise, channels, check_origin, note, of_peer, or_lobby, reason};
 use super::answer::{Answer, Refusal};
 use super::peer::Peer;
 use super::query;
@@ -53,11 +53,7 @@ pub(super) fn accept(
 }
 
 fn refused(state: &State, error: &UpgradeError, peer: Peer) -> Box<Answer> {
-    let why = match error.status() {
-        StatusCode::SERVICE_UNAVAILABLE => UpgradeRefused::Overloaded,
-        _ => UpgradeRefused::Handshake,
-    };
-    note(state, why, &error.to_string(), peer);
+    note(state, reason(error), &error.to_string(), peer);
     Box::new(error.response())
 }
 

@@ -17,11 +17,18 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn add(&self, session: &Arc<Session>) {
+    /// Adds a session, unless its user has as many as it may have. Returns whether it is in.
+    pub(crate) fn add(&self, session: &Arc<Session>, per_user_max: usize) -> bool {
         if let Some(user) = &session.user {
-            self.users.entry(user.clone()).or_default().push(session.clone());
+            // Never left empty: a bound is at least one.
+            let mut sessions = self.users.entry(user.clone()).or_default();
+            if sessions.len() >= per_user_max.max(1) {
+                return false;
+            }
+            sessions.push(session.clone());
         }
         self.sessions.insert(session.id, session.clone());
+        true
     }
 
     pub(crate) fn remove(&self, session: &Arc<Session>) {

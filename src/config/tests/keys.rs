@@ -98,7 +98,8 @@ fn rules_for_channels_are_taken_from_the_file() {
     let settings = load(
         "[[channels.rules]]\nmatch = 'news.*'\npolicy = 'drop_newest'\nkey_pointer = '/a'\n\
          [[channels.rules]]\nmatch = 'news.1'\nhistory_publications_max = 7\n\
-         history_bytes_max = 2048\nhistory_age_max_ms = 5\ncache = true\npresence = true\njoin_leave = true\n",
+         history_bytes_max = 2048\nhistory_age_max_ms = 5\ncache = true\npresence = true\njoin_leave = true\n\
+         subscribers_max = 9\n",
     );
     let rules = settings.unwrap().channels;
     assert_eq!((rules.len(), rules.of("news.2").policy), (2, Some(SlowConsumerPolicy::DropNewest)));
@@ -110,6 +111,7 @@ fn rules_for_channels_are_taken_from_the_file() {
         cache: true,
         presence: true,
         join_leave: true,
+        subscribers_max: Some(9),
     };
     assert_eq!(**rules.of("news.1"), expected);
     assert_eq!(**rules.of("chat"), ChannelOptions::default());

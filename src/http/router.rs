@@ -16,6 +16,7 @@ pub(super) enum Route {
     Api,
     Health,
     Metrics,
+    OpenApi,
 }
 
 /// What a method and a path lead to.
@@ -32,7 +33,7 @@ pub(super) enum Find {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 10] = [
+    pub(super) const ALL: [Route; 11] = [
         Route::Page,
         Route::Script,
         Route::WebSocket,
@@ -43,6 +44,7 @@ impl Route {
         Route::Api,
         Route::Health,
         Route::Metrics,
+        Route::OpenApi,
     ];
 
     /// The row: the path, and the methods. hyper leaves out the body of an answer to HEAD.
@@ -58,6 +60,7 @@ impl Route {
             Route::Api => ("/api/{method}", "POST"),
             Route::Health => ("/health", "GET, HEAD"),
             Route::Metrics => ("/metrics", "GET, HEAD"),
+            Route::OpenApi => ("/openapi.json", "GET, HEAD"),
         }
     }
 
@@ -66,7 +69,8 @@ impl Route {
         self.row().0
     }
 
-    const fn allow(self) -> &'static str {
+    /// Its methods, as `Allow` lists them.
+    pub(super) const fn allow(self) -> &'static str {
         self.row().1
     }
 }

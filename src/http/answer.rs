@@ -116,7 +116,8 @@ impl Challenge {
 /// There is nothing at the path.
 pub(super) fn nothing() -> Answer {
     let text = "there is nothing at this path; there are GET /, GET /fanfare.js, GET /ws, GET /sse, \
-                POST /publish, GET /channel, POST /api/{method}, GET /health and GET /metrics";
+                POST /publish, GET /channel, POST /api/{method}, GET /health, GET /metrics and \
+                GET /openapi.json, which describes them";
     Refusal::new(StatusCode::NOT_FOUND, text).answer()
 }
 

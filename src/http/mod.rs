@@ -11,9 +11,10 @@
 //! | `GET /api/slow` | who is behind ([`slow`]) |
 //! | `GET /health`, `GET /ready` | for supervisors and load balancers ([`health`]) |
 //! | `GET /metrics` | for Prometheus ([`metrics`]) |
+//! | `GET /openapi.json` | all of this for programs ([`openapi`]) |
 //!
-//! Who may: [`guard`]. The page, the client, `/health`, `/ready` and `/metrics` are open to everybody who reaches the
-//! port: they show numbers and no names.
+//! Who may: [`guard`]. The page, the client, `/health`, `/ready`, `/metrics` and `/openapi.json` are open
+//! to everybody who reaches the port: they show numbers and no names.
 //!
 //! An answer never repeats a token, a key or a message, and neither does a log line. A query may
 //! hold a token, so no log line has one.
@@ -27,6 +28,7 @@ mod guard;
 mod health;
 mod json;
 mod metrics;
+mod openapi;
 mod page;
 mod peer;
 mod plain;
@@ -104,7 +106,7 @@ pub async fn handle(
     let wants_upgrade = lists_websocket(request.headers());
     let mut answer = match &route {
         Find::Route(route) => serve(&state, *route, request, peer).await,
-        Find::WrongMethod { route: Route::WebSocket, allow } => {
+        Find::WrongMethod { route: Route::WebSocket, allow } if wants_upgrade => {
             websocket::wrong_method(&state, allow, peer)
         }
         Find::WrongMethod { allow, .. } => answer::wrong_method(allow),
@@ -168,5 +170,6 @@ async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, pee
         Route::Health => health::show(state),
         Route::Ready => health::show_ready(state),
         Route::Metrics => metrics::show(state),
+        Route::OpenApi => openapi::show(),
     }
 }

@@ -17,6 +17,7 @@ pub(super) enum Route {
     Health,
     Ready,
     Metrics,
+    OpenApi,
 }
 
 /// What a method and a path lead to.
@@ -45,6 +46,7 @@ impl Route {
         Route::Health,
         Route::Ready,
         Route::Metrics,
+        Route::OpenApi,
     ];
 
     /// The row: the path, and the methods. hyper leaves out the body of an answer to HEAD.
@@ -61,6 +63,7 @@ impl Route {
             Route::Health => ("/health", "GET, HEAD"),
             Route::Ready => ("/ready", "GET, HEAD"),
             Route::Metrics => ("/metrics", "GET, HEAD"),
+            Route::OpenApi => ("/openapi.json", "GET, HEAD"),
         }
     }
 
@@ -69,7 +72,8 @@ impl Route {
         self.row().0
     }
 
-    const fn allow(self) -> &'static str {
+    /// Its methods, as `Allow` lists them.
+    pub(super) const fn allow(self) -> &'static str {
         self.row().1
     }
 }

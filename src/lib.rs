@@ -57,6 +57,7 @@
 //! | 3 | [`hub`] | facade, registry, channel mailbox, roster and snapshots, history, presence, lanes |
 //! | 2 | [`protocol`], `auth` | JSON and event streams as pure bytes ⇄ values; tokens, keys, origins |
 //! | 1 | [`frame`], [`outbox`] | the WebSocket codec; the bounded queue of one session, its socket and writer |
+//! | 1 | `fetch` | the HTTP client, with a bound on everything |
 //! | 0 | [`base`] | ids, messages, limits, counters, the disconnect table, the model checker's shim |
 //!
 //! # The way of a publication
@@ -122,6 +123,8 @@ pub mod cli;
 #[cfg(feature = "gateway")]
 pub mod config;
 pub mod connection;
+#[cfg(feature = "gateway")]
+pub mod fetch;
 pub mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;

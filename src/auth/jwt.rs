@@ -19,6 +19,7 @@
 //! A claim of another type is an error, never a claim that is not there. Other claims are not
 //! looked at.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fmt, str};
 
@@ -29,8 +30,10 @@ use serde::de::DeserializeOwned;
 
 use super::claims::{self, Claims};
 use super::fault::KeySetError;
-use super::keys::{Algorithm, KeySet, KeySettings};
-use crate::base::access::{Authoriser, Grant, Refusal, Rules};
+use super::jwks::Jwks;
+use super::keys::{Algorithm, KEYS_MAX, KeySet, KeySettings};
+use super::source::KeySource;
+use crate::base::access::{Answering, Authoriser, Grant, Refusal, Rules};
 
 /// The longest token, in bytes: what fits in the 8 KiB that all headers of a request may have. A
 /// longer one is refused unread.
@@ -48,8 +51,12 @@ pub const LEEWAY_S_MAX: u64 = 30;
 /// How tokens are checked, as somebody configured it.
 #[derive(Clone, Debug)]
 pub struct AuthSettings {
-    /// The keys, at least one and at most [`KEYS_MAX`](super::keys::KEYS_MAX).
+    /// The keys, at most [`KEYS_MAX`]; at least one unless there are others below.
     pub keys: Vec<KeySettings>,
+    /// More keys, as their issuer publishes them.
+    pub jwks: Option<Arc<Jwks>>,
+    /// More keys, that are fetched while they are in use.
+    pub source: Option<Arc<KeySource>>,
     /// Whether a token must expire. Default: yes; one that never does cannot be taken back.
     pub require_exp: bool,
     /// How far the issuer's clock may be ahead of ours, in seconds, at most [`LEEWAY_S_MAX`].
@@ -73,6 +80,8 @@ impl Default for AuthSettings {
     fn default() -> Self {
         Self {
             keys: Vec::new(),
+            jwks: None,
+            source: None,
             require_exp: true,
             leeway_s: 5,
             issuer: None,
@@ -123,48 +132,126 @@ impl JwtAuthoriser {
             return Err(SettingsError::Leeway(settings.leeway_s));
         }
         let keys = std::mem::take(&mut settings.keys);
-        let keys = KeySet::new(keys).map_err(SettingsError::Keys)?;
+        let has_others = settings.jwks.is_some() || settings.source.is_some();
+        let keys = match keys.is_empty() && has_others {
+            true => KeySet::default(),
+            false => KeySet::new(keys).map_err(SettingsError::Keys)?,
+        };
         Ok(Self { keys, settings })
     }
 
     /// The claims of a token whose signature is good.
-    fn verified(&self, token: &str) -> Result<Claims, &'static str> {
+    fn verified(&self, token: &str, now: SystemTime) -> Result<Claims, Refusal> {
+        let invalid = Refusal::Invalid;
         if token.len() > TOKEN_BYTES_MAX {
-            return Err("it is longer than 8 KiB");
+            return Err(invalid("it is longer than 8 KiB"));
         }
         let mut parts = token.split('.');
         let (Some(head), Some(body), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err("it does not have the three parts of a signed JWT");
+            return Err(invalid("it does not have the three parts of a signed JWT"));
         };
         let header: Header =
-            object(head).ok_or("its header is not a JSON object with a string alg")?;
+            object(head).ok_or(invalid("its header is not a JSON object with a string alg"))?;
         if header.alg.eq_ignore_ascii_case("none") {
-            return Err("it is not signed (alg none)");
+            return Err(invalid("it is not signed (alg none)"));
         }
         if header.crit.is_some() {
-            return Err("its header has crit, and no extension is known here");
+            return Err(invalid("its header has crit, and no extension is known here"));
         }
-        let algorithm = Algorithm::from_name(&header.alg).ok_or("its alg is not supported here")?;
-        let mut candidates = self.keys.candidates(algorithm, header.kid.as_deref())?;
-        let signature =
-            URL_SAFE_NO_PAD.decode(signature).map_err(|_| "its signature is not base64url")?;
-        let signed = &token.as_bytes()[..head.len() + 1 + body.len()];
-        if !candidates.any(|key| key.verify(signed, &signature)) {
-            return Err("its signature does not fit");
+        let algorithm =
+            Algorithm::from_name(&header.alg).ok_or(invalid("its alg is not supported here"))?;
+        let mut trial = Trial {
+            algorithm,
+            kid: header.kid.as_deref(),
+            signed: &token.as_bytes()[..head.len() + 1 + body.len()],
+            signature: URL_SAFE_NO_PAD.decode(signature).ok(),
+            knows_kid: false,
+            tried: 0,
+        };
+        let is_good = trial.fits_any(&self.keys)
+            || self.settings.jwks.as_ref().is_some_and(|jwks| trial.fits_any(&jwks.keys));
+        let source = self.settings.source.as_ref();
+        let is_good = is_good
+            || source.is_some_and(|source| {
+                source.with(now, |keys| trial.fits_any(keys)).unwrap_or(false)
+            });
+        match is_good {
+            true => object(body)
+                .ok_or(invalid("its claims are not a JSON object, or one is given twice")),
+            false => Err(trial.refusal(source.map(|source| source.is_ready(now)))),
         }
-        object(body).ok_or("its claims are not a JSON object, or one is given twice")
+    }
+}
+
+/// A token's signature, held against one set of keys after the other. Only a key with the token's
+/// `kid`, where it has one, and with exactly its algorithm is ever used.
+struct Trial<'t> {
+    algorithm: Algorithm,
+    kid: Option<&'t str>,
+    signed: &'t [u8],
+    /// `None` if it is not base64url.
+    signature: Option<Vec<u8>>,
+    knows_kid: bool,
+    tried: usize,
+}
+
+impl Trial<'_> {
+    fn fits_any(&mut self, keys: &KeySet) -> bool {
+        for key in keys.named(self.kid) {
+            self.knows_kid = true;
+            if key.algorithm() != self.algorithm {
+                continue;
+            }
+            // A bad token must not cost more checks than this, over all sets.
+            if self.tried == KEYS_MAX {
+                return false;
+            }
+            self.tried += 1;
+            let fits = |signature: &Vec<u8>| key.verify(self.signed, signature);
+            if self.signature.as_ref().is_some_and(fits) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Why none of them fits. `fetched` says whether keys that are fetched are there.
+    fn refusal(&self, fetched: Option<bool>) -> Refusal {
+        match (self.tried > 0, fetched) {
+            (true, _) if self.signature.is_none() => {
+                Refusal::Invalid("its signature is not base64url")
+            }
+            (true, None | Some(true)) => Refusal::Invalid("its signature does not fit"),
+            (_, Some(false)) => Refusal::Unavailable,
+            (false, _) if self.knows_kid => {
+                Refusal::Invalid("its alg is not that of a key of this gateway")
+            }
+            (false, Some(true)) if self.kid.is_some() => Refusal::UnknownKey,
+            (false, _) => Refusal::Invalid("its kid names no key of this gateway"),
+        }
     }
 }
 
 impl Authoriser for JwtAuthoriser {
     fn authorise(&self, token: Option<&str>, now: SystemTime) -> Result<Grant, Refusal> {
-        let claims = self.verified(token.ok_or(Refusal::Missing)?).map_err(Refusal::Invalid)?;
+        let claims = self.verified(token.ok_or(Refusal::Missing)?, now)?;
         // A machine that believes to live before 1970 is at 1970: nothing has expired there, and
         // nothing has started.
         let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         claims::grant(claims, &self.settings, now_s)
+    }
+
+    fn refetched(&self) -> Answering<bool> {
+        match &self.settings.source {
+            Some(source) => source.refetch(),
+            None => Box::pin(std::future::ready(false)),
+        }
+    }
+
+    fn is_ready(&self, now: SystemTime) -> bool {
+        self.settings.source.as_ref().is_none_or(|source| source.is_ready(now))
     }
 }
 

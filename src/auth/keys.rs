@@ -7,7 +7,7 @@ use std::fmt;
 
 use jsonwebtoken::crypto::CryptoProvider;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use jsonwebtoken::{DecodingKey, DecodingKeyKind, EncodingKey};
 
 use super::fault::{KeyFault, KeySetError};
 
@@ -156,7 +156,6 @@ pub(super) struct VerifyingKey {
 impl VerifyingKey {
     fn new(settings: KeySettings) -> Result<Self, KeyFault> {
         let KeySettings { algorithm, kid, material } = settings;
-        check_kid(kid.as_deref())?;
         let mismatch = |_| KeyFault::WrongKind(algorithm);
         let key = match (algorithm, &material) {
             (Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512, material) => {
@@ -173,19 +172,43 @@ impl VerifyingKey {
                 .map_err(mismatch)?
             }
         };
-        let bytes = key.try_get_as_bytes().map_err(mismatch)?;
-        match algorithm {
+        Self::checked(kid, algorithm, key)
+    }
+
+    /// What all keys have to hold to, whatever form they came in.
+    pub(super) fn checked(
+        kid: Option<String>,
+        algorithm: Algorithm,
+        key: DecodingKey,
+    ) -> Result<Self, KeyFault> {
+        check_kid(kid.as_deref())?;
+        let mismatch = |_| KeyFault::WrongKind(algorithm);
+        match (algorithm, key.kind()) {
             // The library would slice 32 bytes out of it unasked.
-            Algorithm::EdDsa if bytes.len() != 32 => return Err(KeyFault::WrongKind(algorithm)),
-            Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => {
+            (Algorithm::EdDsa, DecodingKeyKind::SecretOrDer(bytes)) if bytes.len() != 32 => {
+                return Err(KeyFault::WrongKind(algorithm));
+            }
+            (
+                Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512,
+                DecodingKeyKind::SecretOrDer(bytes),
+            ) => {
                 let parts = (PROVIDER.key_utils.rsa_pub_components_from_public_key)(bytes);
                 check_rsa(&parts.map_err(mismatch)?.0)?;
             }
+            (_, DecodingKeyKind::RsaModulusExponent { n, .. }) => check_rsa(n)?,
             _ => {}
         }
         // Once here, so that a key on another curve is found at start and not at the first token.
         (PROVIDER.verifier_factory)(&algorithm.foreign(), &key).map_err(mismatch)?;
         Ok(Self { kid, algorithm, key })
+    }
+
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// Whether `signature` is this key's over `message`, by the key's own algorithm.
@@ -201,12 +224,12 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// Keys that tokens are checked with: 1 to [`KEYS_MAX`] of them.
-#[derive(Debug)]
+/// Keys that tokens are checked with.
+#[derive(Debug, Default)]
 pub struct KeySet(Vec<VerifyingKey>);
 
 impl KeySet {
-    /// Checks the keys and takes them.
+    /// Checks the keys and takes them: 1 to [`KEYS_MAX`].
     ///
     /// # Errors
     /// [`KeySetError`] names the key and what is wrong with it, and shows nothing of it.
@@ -233,25 +256,25 @@ impl KeySet {
         Ok(Self(set))
     }
 
-    /// The keys that a token with this header may be checked with: the one it names, which must
-    /// be for its algorithm, or all of its algorithm if it names none.
-    ///
-    /// # Errors
-    /// What is wrong with the header, fit to be shown.
-    pub(super) fn candidates(
-        &self,
-        algorithm: Algorithm,
-        kid: Option<&str>,
-    ) -> Result<impl Iterator<Item = &VerifyingKey>, &'static str> {
-        let named = move |key: &&VerifyingKey| kid.is_none() || key.kid.as_deref() == kid;
-        let fits = move |key: &&VerifyingKey| named(key) && key.algorithm == algorithm;
-        if !self.0.iter().any(|key| named(&key)) {
-            return Err("its kid names no key of this gateway");
-        }
-        if !self.0.iter().any(|key| fits(&key)) {
-            return Err("its alg is not that of a key of this gateway");
-        }
-        Ok(self.0.iter().filter(fits))
+    /// Keys that were checked one by one, of which several may have one id for different
+    /// algorithms. None are none.
+    pub(super) fn of_checked(keys: Vec<VerifyingKey>) -> Self {
+        Self(keys)
+    }
+
+    /// The keys that a token may mean which names this one, or all if it names none.
+    pub(super) fn named(&self, kid: Option<&str>) -> impl Iterator<Item = &VerifyingKey> {
+        self.0.iter().filter(move |key| kid.is_none() || key.kid.as_deref() == kid)
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -367,8 +390,10 @@ fn single_pem(text: &str, wanted: Side) -> Result<&[u8], KeyFault> {
     }
 }
 
-/// `modulus` comes without leading zero bytes.
-fn check_rsa(modulus: &[u8]) -> Result<(), KeyFault> {
+fn check_rsa(mut modulus: &[u8]) -> Result<(), KeyFault> {
+    while let [0, rest @ ..] = modulus {
+        modulus = rest;
+    }
     let zeros = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
     let bits = modulus.len() * 8 - zeros;
     if bits < RSA_BITS_MIN { Err(KeyFault::RsaTooShort { bits }) } else { Ok(()) }

@@ -6,6 +6,8 @@
 //! | [`token`] | where in a request the token is |
 //! | [`jwt`] | whether a token is good, and what it allows |
 //! | [`keys`] | which key a token may be checked with, and how |
+//! | [`jwks`] | sets of keys as issuers publish them |
+//! | [`source`] | keys that are fetched while they are in use |
 //! | [`mint`] | makes tokens, for tests and for trying things out |
 //! | [`origin`] | whether a browser's page may connect |
 //! | [`api_key`] | whether a key of the HTTP API is right |
@@ -15,11 +17,13 @@
 pub mod api_key;
 mod claims;
 mod fault;
+pub mod jwks;
 pub mod jwt;
 pub mod keys;
 pub mod mint;
 pub mod origin;
 pub mod rotating;
+pub mod source;
 pub mod token;
 
 pub use fault::{KeyFault, KeySetError};
@@ -27,6 +31,16 @@ pub use fault::{KeyFault, KeySetError};
 use std::time::SystemTime;
 
 use crate::base::access::{Authoriser, Grant, Refusal};
+
+/// Lets nobody in by a token: where the application decides instead.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTokens;
+
+impl Authoriser for NoTokens {
+    fn authorise(&self, token: Option<&str>, _: SystemTime) -> Result<Grant, Refusal> {
+        Err(token.map_or(Refusal::Missing, |_| Refusal::Invalid("this gateway takes no tokens")))
+    }
+}
 
 /// Lets everybody do everything: for a gateway without keys, which has to stay on loopback (see
 /// [`origin::host_is_loopback`]) or behind something that decides for it.

@@ -21,7 +21,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
-use crate::base::access::{Authoriser, Grant, Refusal};
+use crate::base::access::{Answering, Authoriser, Grant, Refusal};
 
 /// See the module.
 #[derive(Debug)]
@@ -42,5 +42,13 @@ impl Rotating {
 impl Authoriser for Rotating {
     fn authorise(&self, token: Option<&str>, now: SystemTime) -> Result<Grant, Refusal> {
         self.0.load().authorise(token, now)
+    }
+
+    fn refetched(&self) -> Answering<bool> {
+        self.0.load().refetched()
+    }
+
+    fn is_ready(&self, now: SystemTime) -> bool {
+        self.0.load().is_ready(now)
     }
 }

@@ -1,6 +1,7 @@
 //! What a peer may do, and the port through which somebody decides it.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -100,6 +101,9 @@ impl Grant {
     }
 }
 
+/// An answer that takes its time.
+pub type Answering<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// Decides from a token who a peer is and what it may do.
 pub trait Authoriser: Send + Sync + fmt::Debug {
     /// Checks `token` at the time `now`. Pure: no waiting, no I/O.
@@ -107,6 +111,18 @@ pub trait Authoriser: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Refusal`], fit to be shown to the peer.
     fn authorise(&self, token: Option<&str>, now: SystemTime) -> Result<Grant, Refusal>;
+
+    /// After [`Refusal::UnknownKey`]: has the keys fetched again where they come from elsewhere, within
+    /// bounds of how often, and says whether it is worth to ask once more. Where nothing is fetched
+    /// it is not.
+    fn refetched(&self) -> Answering<bool> {
+        Box::pin(std::future::ready(false))
+    }
+
+    /// Whether it has what it checks tokens with.
+    fn is_ready(&self, _now: SystemTime) -> bool {
+        true
+    }
 }
 
 /// Why a token was not accepted. `Display` is fit to be shown: it never repeats the token.
@@ -119,6 +135,10 @@ pub enum Refusal {
     Expired,
     /// The token is not good; the text says in what respect.
     Invalid(&'static str),
+    /// The token names a key that is not known, and could be a new one.
+    UnknownKey,
+    /// Nobody can tell at the moment whether the token is good: there are no keys to check it with.
+    Unavailable,
 }
 
 impl fmt::Display for Refusal {
@@ -127,6 +147,12 @@ impl fmt::Display for Refusal {
             Self::Missing => f.write_str("a token is required"),
             Self::Expired => f.write_str("the token has expired"),
             Self::Invalid(what) => write!(f, "the token is not valid: {what}"),
+            Self::UnknownKey => {
+                f.write_str("the token is not valid: its kid names no key of this gateway")
+            }
+            Self::Unavailable => {
+                f.write_str("the keys of tokens cannot be had at the moment; try again later")
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod loss;
 pub mod memory;
 pub mod message;
 pub mod network;
+pub mod outgoing;
 pub mod position;
 pub mod refused;
 pub mod sync;

@@ -8,6 +8,7 @@ use super::Places;
 use super::access;
 use super::environment::Environment;
 use super::error::{ConfigError, Place};
+use super::jwks;
 use super::listeners;
 use super::raw::{Raw, RawDeflate, RawDrain, RawHttp, RawHub, RawMessages};
 use super::rules;
@@ -36,6 +37,7 @@ pub(crate) fn settings(
     let insecure = raw.insecure.unwrap_or(false);
     let api = secrets::api(raw.api, &files)?;
     let auth_cookie = cookie(raw.auth.cookie.as_deref(), places)?;
+    let jwks = jwks::of_url(&raw.auth, places)?;
     let auth = secrets::auth(raw.auth, &files)?;
     let open_mode = access::decide(access::Asked {
         reached: reached.as_ref().map(|(listener, _)| listener.address.to_string()),
@@ -54,6 +56,7 @@ pub(crate) fn settings(
         insecure,
         api,
         auth,
+        jwks,
         auth_cookie,
         origins,
         hub: hub(raw.hub, &raw.deflate, environment.cores()),

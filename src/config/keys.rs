@@ -129,6 +129,11 @@ fn int(number: impl TryInto<i64>) -> Option<Value> {
     number.try_into().ok().map(Value::Integer)
 }
 
+/// A duration that came from a number of milliseconds.
+fn ms(duration: std::time::Duration) -> Option<Value> {
+    int(duration.as_millis())
+}
+
 fn text(text: &str) -> Option<Value> {
     Some(text.into())
 }

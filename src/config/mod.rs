@@ -14,6 +14,7 @@ mod entries;
 mod environment;
 mod error;
 mod file;
+mod jwks;
 mod keys;
 mod listeners;
 mod raw;
@@ -32,8 +33,8 @@ pub use environment::{Environment, Process};
 pub use error::ConfigError;
 pub use reload::needs_restart;
 pub use settings::{
-    ApiSettings, DrainSettings, ListenAddress, ListenerSettings, LogFormat, LogSettings, Settings,
-    TlsSettings, TlsVersion,
+    ApiSettings, DrainSettings, JwksSettings, ListenAddress, ListenerSettings, LogFormat,
+    LogSettings, Settings, TlsSettings, TlsVersion,
 };
 
 use crate::auth::jwt::AuthSettings;

@@ -75,6 +75,14 @@ pub(crate) struct RawAuth {
     pub(crate) leeway_s: Option<u64>,
     pub(crate) default_subscribe: Option<Vec<String>>,
     pub(crate) default_publish: Option<Vec<String>>,
+    pub(crate) jwks_file: Option<String>,
+    pub(crate) jwks_url: Option<String>,
+    pub(crate) jwks_ca_file: Option<String>,
+    pub(crate) jwks_refresh_interval_ms: Option<u64>,
+    pub(crate) jwks_refresh_min_ms: Option<u64>,
+    pub(crate) jwks_stale_max_ms: Option<u64>,
+    pub(crate) jwks_timeout_ms: Option<u64>,
+    pub(crate) jwks_bytes_max: Option<usize>,
 }
 
 /// One of several keys that tokens are signed with.

@@ -3,6 +3,7 @@
 use super::Places;
 use super::environment::Environment;
 use super::error::{ConfigError, Place, shown};
+use super::jwks;
 use super::raw::{RawApi, RawAuth, RawKey};
 use super::secret::Secret;
 use super::settings::ApiSettings;
@@ -23,7 +24,7 @@ pub(crate) struct Files<'a> {
 
 impl Files<'_> {
     /// The text of the file that `path` named at `place`.
-    fn read(&self, key: &str, path: &str, place: &Place) -> Result<String, ConfigError> {
+    pub(crate) fn read(&self, key: &str, path: &str, place: &Place) -> Result<String, ConfigError> {
         let resolved = place.resolve(path);
         self.environment.read_file(&resolved).map_err(|error| {
             let resolved = shown(&resolved.to_string_lossy());
@@ -88,6 +89,10 @@ pub(crate) fn auth(
                 ),
             ));
         }
+        (true, None) if raw.jwks_file.is_some() || raw.jwks_url.is_some() => {
+            algorithm_of_nothing(&raw, files.places)?;
+            Vec::new()
+        }
         (true, None) => {
             needs_key(&raw, files.places)?;
             return Ok(None);
@@ -108,6 +113,8 @@ pub(crate) fn auth(
     let default = AuthSettings::default();
     Ok(Some(AuthSettings {
         keys,
+        jwks: jwks::of_file(raw.jwks_file.as_deref(), files)?,
+        source: None,
         require_exp: raw.require_exp.unwrap_or(default.require_exp),
         leeway_s: raw.leeway_s.unwrap_or(default.leeway_s),
         issuer: raw.issuer,
@@ -132,6 +139,18 @@ fn single(raw: &mut RawAuth, places: &Places) -> Option<(&'static str, RawKey)> 
         .into_iter()
         .find(|path| !places.of(path).is_default())
         .map(|path| (path, key))
+}
+
+/// Keys of a set say what they are for.
+fn algorithm_of_nothing(raw: &RawAuth, places: &Places) -> Result<(), ConfigError> {
+    match raw.algorithm {
+        None => Ok(()),
+        Some(_) => Err(ConfigError::new(
+            places.of("auth.algorithm"),
+            "auth.algorithm is the short way for a single key, and the keys of a JWK set say \
+             themselves what they are for; remove it",
+        )),
+    }
 }
 
 /// Whoever says how tokens are checked wants them checked.

@@ -11,6 +11,7 @@ use crate::auth::origin::OriginList;
 use crate::base::channels::ChannelRules;
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
 use crate::base::network::Network;
+use crate::fetch::{FetchLimits, Url};
 use crate::http::{Serves, TrustedProxies};
 
 /// Everything that a gateway runs with. `Debug` shows no secret.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// How the tokens of sessions are checked. `None`: a session needs none and may do everything.
     pub auth: Option<AuthSettings>,
+    /// Where keys of tokens are fetched, and how often. Without an address none are.
+    pub jwks: JwksSettings,
     /// The cookie that a token is looked for in.
     pub auth_cookie: String,
     /// Origins that may connect besides the gateway's own.
@@ -170,6 +173,41 @@ impl Default for DrainSettings {
             ready_wait: Duration::ZERO,
             window: Duration::from_secs(3),
             timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Where keys of tokens are fetched, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksSettings {
+    /// The address of a JWK set.
+    pub url: Option<Url>,
+    /// How often at the least.
+    pub refresh_interval: Duration,
+    /// How long there is between two fetches at the least; never more than
+    /// [`refresh_interval`](Self::refresh_interval).
+    pub refresh_min: Duration,
+    /// How long keys count after they were last fetched.
+    pub stale_max: Duration,
+    /// The bounds of a fetch.
+    pub limits: FetchLimits,
+}
+
+impl Default for JwksSettings {
+    fn default() -> Self {
+        let timeout = Duration::from_secs(5);
+        Self {
+            url: None,
+            refresh_interval: Duration::from_secs(300),
+            refresh_min: Duration::from_secs(10),
+            stale_max: Duration::from_secs(3_600),
+            limits: FetchLimits {
+                connect_timeout: timeout,
+                timeout,
+                body_bytes_max: 256 << 10,
+                in_flight_max: 1,
+                ca_file: None,
+            },
         }
     }
 }

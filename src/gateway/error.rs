@@ -5,6 +5,7 @@ use std::{fmt, io};
 use super::tls::TlsError;
 use crate::auth::jwt::SettingsError;
 use crate::config::ListenAddress;
+use crate::fetch;
 
 /// Why a gateway did not start.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub enum StartError {
     Tls(TlsError),
     /// The keys for tokens cannot be used.
     Auth(SettingsError),
+    /// What the keys of tokens are fetched with cannot be used.
+    Fetch(fetch::TlsError),
     /// It cannot wait for signals.
     Signals(io::Error),
 }
@@ -48,6 +51,7 @@ impl fmt::Display for StartError {
             }
             Self::Tls(error) => write!(f, "TLS is not possible: {error}"),
             Self::Auth(error) => write!(f, "the keys for tokens cannot be used: {error}"),
+            Self::Fetch(error) => write!(f, "the keys for tokens cannot be fetched: {error}"),
             Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
         }
     }
@@ -59,6 +63,7 @@ impl std::error::Error for StartError {
             Self::Listen { error, .. } | Self::Signals(error) => Some(error),
             Self::Tls(error) => Some(error),
             Self::Auth(error) => Some(error),
+            Self::Fetch(error) => Some(error),
         }
     }
 }

@@ -9,6 +9,7 @@ mod drain;
 mod entrance;
 mod error;
 mod inherited;
+mod jwks;
 mod listener;
 mod per_address;
 mod proxy;
@@ -30,9 +31,9 @@ pub use inherited::Inherited;
 pub use signals::Signals;
 pub use tls::TlsError;
 
-use crate::auth::AllowAnyone;
 use crate::auth::jwt::{AuthSettings, JwtAuthoriser};
 use crate::auth::rotating::Rotating;
+use crate::auth::{AllowAnyone, NoTokens};
 use crate::base::access::Authoriser;
 use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
@@ -42,6 +43,7 @@ use crate::hub::{DrainReport, Hub};
 use accept::Door;
 use connection::Phase;
 use entrance::Entrance;
+use jwks::Fetching;
 use listener::Listener;
 use reload::Reloader;
 use tls::Certificates;
@@ -132,15 +134,17 @@ impl Gateway {
     /// Outside of a tokio runtime.
     pub fn bind(settings: Settings, mut inherited: Inherited) -> Result<Self, StartError> {
         let kept = settings.clone();
-        let authoriser = Arc::new(Rotating::new(authoriser(settings.auth.clone())?));
+        let rotating = Arc::new(Rotating::new(Box::new(NoTokens)));
         let certificates = load_certificates(&settings.listeners)?;
         let listeners = settings.listeners.clone();
         let doors = open(listeners, certificates, &settings.http, &mut inherited)?;
         let hub =
             Hub::builder().limits(settings.hub.clone()).channels(settings.channels.clone()).build();
-        let options = state_options(authoriser.clone(), settings);
+        let options = state_options(rotating.clone(), settings);
         tell_start(&doors, &inherited, &options);
         let state = Arc::new(State::new(hub, options));
+        let fetching = Fetching::new(state.tally().jwks.clone());
+        rotating.set(authoriser(&kept, &fetching)?);
         for certificates in doors.iter().filter_map(|door| door.tls.as_ref()) {
             certificates.show(&state);
         }
@@ -151,7 +155,7 @@ impl Gateway {
             reload_interval: Duration::from_millis(kept.tls_reload_interval_ms),
             per_address_exempt: kept.per_address_exempt.clone(),
             drain: kept.drain,
-            reloader: Arc::new(Reloader::new(state, authoriser, kept)),
+            reloader: Arc::new(Reloader::new(state, rotating, fetching, kept)),
         })
     }
 
@@ -212,11 +216,14 @@ impl Gateway {
     }
 }
 
-fn authoriser(auth: Option<AuthSettings>) -> Result<Box<dyn Authoriser>, StartError> {
-    Ok(match auth {
-        Some(auth) => Box::new(JwtAuthoriser::new(auth).map_err(StartError::Auth)?),
-        None => Box::new(AllowAnyone),
-    })
+fn authoriser(settings: &Settings, fetching: &Fetching) -> Result<Box<dyn Authoriser>, StartError> {
+    let source = fetching.source(&settings.jwks).map_err(StartError::Fetch)?;
+    let Some(auth) = settings.auth.clone() else { return Ok(Box::new(AllowAnyone)) };
+    for skipped in auth.jwks.iter().flat_map(|jwks| &jwks.skipped) {
+        tracing::warn!("a key of auth.jwks_file is skipped: {skipped}");
+    }
+    let auth = AuthSettings { source, ..auth };
+    Ok(Box::new(JwtAuthoriser::new(auth).map_err(StartError::Auth)?))
 }
 
 fn state_options(authoriser: Arc<Rotating>, settings: Settings) -> StateOptions {

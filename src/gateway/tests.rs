@@ -20,6 +20,7 @@ fn settings() -> Settings {
         insecure: false,
         api: ApiSettings::default(),
         auth: None,
+        jwks: Default::default(),
         auth_cookie: "fanfare_token".into(),
         origins: OriginList::default(),
         hub: HubLimits::default(),

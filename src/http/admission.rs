@@ -84,12 +84,13 @@ pub(super) fn or_lobby(mut channels: Vec<ChannelName>) -> Result<Vec<ChannelName
 }
 
 /// What the token allows, and where it was; the channels are among that.
-pub(super) fn authorise<B>(
+pub(super) async fn authorise<B>(
     state: &State,
     request: &Request<B>,
     channels: &[ChannelName],
 ) -> Result<(Grant, Option<Place>), (UpgradeRefused, Refusal)> {
-    let (grant, place) = token_grant(state, request).map_err(|no| (UpgradeRefused::Token, no))?;
+    let (grant, place) =
+        token_grant(state, request).await.map_err(|no| (UpgradeRefused::Token, no))?;
     match channels.iter().find(|name| !grant.subscribe.allow(name.as_str())) {
         None => Ok((grant, place)),
         Some(channel) => {
@@ -100,7 +101,10 @@ pub(super) fn authorise<B>(
     }
 }
 
-fn token_grant<B>(state: &State, request: &Request<B>) -> Result<(Grant, Option<Place>), Refusal> {
+async fn token_grant<B>(
+    state: &State,
+    request: &Request<B>,
+) -> Result<(Grant, Option<Place>), Refusal> {
     let options = state.options();
     let cookie_name = &options.cookie_name;
     let found = token::find(request.headers(), request.uri().query(), cookie_name)
@@ -109,12 +113,17 @@ fn token_grant<B>(state: &State, request: &Request<B>) -> Result<(Grant, Option<
             !found.place().rides_along() || guard::trusts_cookies(state, request.headers())
         });
     let token = found.as_ref().map(|found| found.token());
-    let grant = options.authoriser.authorise(token, SystemTime::now()).map_err(|error| {
-        let challenge = match error {
-            TokenRefusal::Missing => Challenge::Token,
-            _ => Challenge::BadToken,
-        };
-        Refusal::challenge(challenge, error.to_string())
+    let mut grant = options.authoriser.authorise(token, SystemTime::now());
+    if grant == Err(TokenRefusal::UnknownKey) && options.authoriser.refetched().await {
+        grant = options.authoriser.authorise(token, SystemTime::now());
+    }
+    let grant = grant.map_err(|error| {
+        let text = error.to_string();
+        match error {
+            TokenRefusal::Missing => Refusal::challenge(Challenge::Token, text),
+            TokenRefusal::Unavailable => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text),
+            _ => Refusal::challenge(Challenge::BadToken, text),
+        }
     })?;
     Ok((grant, found.map(|found| found.place())))
 }

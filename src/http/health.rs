@@ -1,6 +1,8 @@
 //! `GET /health`: whether the process is alive: 200 as long as it can say so. `GET /ready`: whether to
 //! send new peers here: 503 from the moment it ends, and while it would refuse them.
 
+use std::time::SystemTime;
+
 use http::StatusCode;
 use serde::Serialize;
 
@@ -13,7 +15,12 @@ struct Health {
     status: &'static str,
     version: &'static str,
     uptime_s: u64,
+    /// Why nobody with a token gets in, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<&'static str>,
 }
+
+const NO_KEYS: &str = "the keys of tokens cannot be fetched";
 
 #[derive(Serialize)]
 struct Ready {
@@ -23,8 +30,9 @@ struct Ready {
 pub(super) fn show(state: &State) -> Answer {
     let status = if is_ending(state) { "draining" } else { "ok" };
     let version = env!("CARGO_PKG_VERSION");
-    let health = Health { status, version, uptime_s: state.started.elapsed().as_secs() };
-    answer::json(StatusCode::OK, &health)
+    let uptime_s = state.started.elapsed().as_secs();
+    let tokens = (!has_keys(state)).then_some(NO_KEYS);
+    answer::json(StatusCode::OK, &Health { status, version, uptime_s, tokens })
 }
 
 pub(super) fn show_ready(state: &State) -> Answer {
@@ -45,9 +53,15 @@ fn refuses(state: &State) -> Option<&'static str> {
         Some("short of memory")
     } else if hub.counters().sessions.get() >= hub.limits().sessions_max as i64 {
         Some("as many sessions as there may be")
+    } else if !has_keys(state) {
+        Some(NO_KEYS)
     } else {
         None
     }
+}
+
+fn has_keys(state: &State) -> bool {
+    state.options().authoriser.is_ready(SystemTime::now())
 }
 
 fn is_ending(state: &State) -> bool {

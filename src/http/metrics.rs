@@ -6,6 +6,7 @@
 mod drain;
 mod gateway;
 mod limits;
+mod outgoing;
 mod process;
 mod table;
 
@@ -90,7 +91,9 @@ impl Samples<'_> {
 
 /// All of them.
 fn metrics() -> impl Iterator<Item = &'static Metric> {
-    [table::METRICS, gateway::METRICS, drain::METRICS, limits::METRICS].into_iter().flatten()
+    [table::METRICS, gateway::METRICS, drain::METRICS, limits::METRICS, outgoing::METRICS]
+        .into_iter()
+        .flatten()
 }
 
 fn text(source: &Source<'_>) -> String {

@@ -77,7 +77,7 @@ pub async fn accept(
     request: Request<()>,
     peer: Peer,
 ) -> Result<Accepted, Box<Answer>> {
-    let accepted = websocket::accept(state, request, peer);
+    let accepted = websocket::accept(state, request, peer).await;
     let status = accepted
         .as_ref()
         .map_or_else(|answer| answer.status(), |_| StatusCode::SWITCHING_PROTOCOLS);
@@ -161,8 +161,8 @@ async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, pee
     match route {
         Route::Page => page::show(state, request.headers()),
         Route::Script => script::show(request.headers()),
-        Route::WebSocket => websocket::upgrade(state, request, peer),
-        Route::EventStream => sse::open(state, &request, peer),
+        Route::WebSocket => websocket::upgrade(state, request, peer).await,
+        Route::EventStream => sse::open(state, &request, peer).await,
         Route::Publish => plain::publish(state, request).await,
         Route::Channel => plain::channel(state, &request),
         Route::Slow => slow::show(state, &request),

@@ -34,7 +34,7 @@ pub(super) enum Find {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 11] = [
+    pub(super) const ALL: [Route; 12] = [
         Route::Page,
         Route::Script,
         Route::WebSocket,

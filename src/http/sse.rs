@@ -53,8 +53,8 @@ impl TakeOver {
 }
 
 /// Opens a stream, or says why not.
-pub(super) fn open(state: &State, request: &Request<Incoming>, peer: Peer) -> Answer {
-    let stream = match decide(state, request, peer) {
+pub(super) async fn open(state: &State, request: &Request<Incoming>, peer: Peer) -> Answer {
+    let stream = match decide(state, request, peer).await {
         Ok(stream) => stream,
         Err((why, refusal)) => {
             note(state, why, &refusal.text, peer);
@@ -66,7 +66,7 @@ pub(super) fn open(state: &State, request: &Request<Incoming>, peer: Peer) -> An
     answer
 }
 
-fn decide<B>(
+async fn decide<B>(
     state: &State,
     request: &Request<B>,
     peer: Peer,
@@ -77,7 +77,7 @@ fn decide<B>(
     let channels = channels(request, channels_max).and_then(or_lobby).map_err(wrong)?;
     let recover = recover(request, channels.len()).map_err(wrong)?;
     let join_leave = join_leave(state, request, &channels).map_err(wrong)?;
-    let (grant, _) = authorise(state, request, &channels)?;
+    let (grant, _) = authorise(state, request, &channels).await?;
     let accept = of_peer(Accept::new(grant).channels(channels), peer);
     let head = head(request.headers(), rand::rng().random_range(RETRY_MS));
     let mut stream =

@@ -1,9 +1,12 @@
 //! What the HTTP side counts. Each is a number of its own; see [`crate::base::counters`].
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::router::{Find, Route};
 use crate::base::counters::{Count, Gauge};
+use crate::base::outgoing::JwksCounters;
 
 /// Routes, and one place for what is none.
 const ROUTES: usize = Route::ALL.len() + 1;
@@ -33,6 +36,8 @@ pub struct Tally {
     pub certificates_not_after: [Gauge; LISTENERS_MAX],
     /// 0, and from SIGTERM on the number of the phase in which the gateway ends.
     pub drain_phase: Gauge,
+    /// Of fetching the keys of tokens.
+    pub jwks: Arc<JwksCounters>,
     entries_refused: [Count; EntryRefused::ALL.len()],
     answers: [[Count; CLASSES]; ROUTES],
     connections_refused: [Count; ConnectionRefused::ALL.len()],

@@ -31,8 +31,8 @@ struct Wanted {
 }
 
 /// Makes a session of a request of hyper's, or says why not.
-pub(super) fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> Answer {
-    let upgraded = decide(state, &request, peer).and_then(|accept| {
+pub(super) async fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> Answer {
+    let upgraded = decide(state, &request, peer).await.and_then(|accept| {
         connection::upgrade(&state.hub, request, accept).map_err(|why| refused(state, &why, peer))
     });
     upgraded.map_or_else(|answer| *answer, |answer| answer.map(|_| Default::default()))
@@ -42,12 +42,12 @@ pub(super) fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> 
 ///
 /// # Errors
 /// The answer that says why not.
-pub(super) fn accept(
+pub(super) async fn accept(
     state: &State,
     request: Request<()>,
     peer: Peer,
 ) -> Result<Accepted, Box<Answer>> {
-    let accept = decide(state, &request, peer)?;
+    let accept = decide(state, &request, peer).await?;
     let (parts, ()) = request.into_parts();
     connection::accept(&state.hub, &parts, accept).map_err(|why| refused(state, &why, peer))
 }
@@ -67,20 +67,24 @@ pub(super) fn wrong_method(state: &State, allow: &'static str, peer: Peer) -> An
 }
 
 /// Whether the request may, before it is known to be a proper handshake.
-fn decide<B>(state: &State, request: &Request<B>, peer: Peer) -> Result<Accept, Box<Answer>> {
-    check(state, request).map(|accept| of_peer(accept, peer)).map_err(|(why, refusal)| {
+async fn decide<B>(state: &State, request: &Request<B>, peer: Peer) -> Result<Accept, Box<Answer>> {
+    let checked = check(state, request).await;
+    checked.map(|accept| of_peer(accept, peer)).map_err(|(why, refusal)| {
         note(state, why, &refusal.text, peer);
         Box::new(refusal.closing().answer())
     })
 }
 
 /// The cheap checks first.
-fn check<B>(state: &State, request: &Request<B>) -> Result<Accept, (UpgradeRefused, Refusal)> {
+async fn check<B>(
+    state: &State,
+    request: &Request<B>,
+) -> Result<Accept, (UpgradeRefused, Refusal)> {
     check_origin(state, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wanted = wanted(request, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;
-    let (grant, place) = authorise(state, request, &wanted.channels)?;
+    let (grant, place) = authorise(state, request, &wanted.channels).await?;
     let mut accept = Accept::new(grant)
         .channels(wanted.channels)
         .format(wanted.format)

@@ -11,6 +11,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("base", 0),
     ("frame", 1),
     ("outbox", 1),
+    ("fetch", 1),
     ("protocol", 2),
     ("auth", 2),
     ("hub", 3),

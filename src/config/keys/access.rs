@@ -1,6 +1,6 @@
 //! Who may come in: the API, tokens, origins.
 
-use super::{Key, Kind, TableKind, int, key, number, text};
+use super::{DAY_MS, HOUR_MS, Key, Kind, TableKind, int, key, ms, number, text};
 use crate::auth::jwt::LEEWAY_S_MAX;
 
 /// `auth.keys`.
@@ -72,6 +72,31 @@ pub(super) const KEYS: &[Key] = &[
     key("auth.default_publish", Kind::List, |_| None,
         "Channels that a token without a claim publish may publish to. Nothing by default.")
         .example("[\"chat.*\"]"),
+
+    key("auth.jwks_file", Kind::Text, |_| None,
+        "A file with a JWK set (RFC 7517): its keys count beside the others. Read again at SIGHUP.")
+        .example("\"/etc/fanfare/jwks.json\""),
+    key("auth.jwks_url", Kind::Text, |_| None,
+        "An address that a JWK set is fetched from, at the start and again and again; its keys count \
+         beside the others. Secrets in it are not taken. While there are none from it, tokens that \
+         no other key is for are answered with 503.")
+        .example("\"https://id.example.com/.well-known/jwks.json\""),
+    key("auth.jwks_ca_file", Kind::Text, |_| None,
+        "The authorities, in PEM, that the server at auth.jwks_url needs a certificate of. By default \
+         those of the machine.")
+        .example("\"/etc/fanfare/ca.pem\""),
+    number("auth.jwks_refresh_interval_ms", (1_000, DAY_MS), |s| ms(s.jwks.refresh_interval),
+        "How often the set is fetched. A shorter max-age of its answer counts, a longer one does not."),
+    number("auth.jwks_refresh_min_ms", (100, HOUR_MS), |s| ms(s.jwks.refresh_min),
+        "How long there is between two fetches at the least, whatever max-age says and however many \
+         tokens name a key that is not known; such a token has the set fetched early otherwise. \
+         Never more than auth.jwks_refresh_interval_ms."),
+    number("auth.jwks_stale_max_ms", (1_000, 30 * DAY_MS), |s| ms(s.jwks.stale_max),
+        "How long keys count after they were last fetched, if fetching fails from then on."),
+    number("auth.jwks_timeout_ms", (100, 60_000), |s| ms(s.jwks.limits.timeout),
+        "How long a fetch may take in all."),
+    number("auth.jwks_bytes_max", (1_024, 16 << 20), |s| int(s.jwks.limits.body_bytes_max),
+        "Bytes of a set that is fetched."),
 
     key("origins.allow", Kind::List, |_| None,
         "Origins whose pages may connect besides the gateway's own; * for all.")

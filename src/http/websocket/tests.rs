@@ -87,7 +87,7 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
     let state = state(false);
     state.change(|options| options.authoriser = Arc::new(OnlyNews));
     let good = "/ws?channel=news&token=good-canary";
-    assert!(check(&state, &request(good, &[])).is_ok());
+    assert!(check(&state, &request(good, &[])).await.is_ok());
     let cross = ("origin", "https://evil.example");
     for (uri, headers, why, status, challenge) in [
         (good, vec![cross], UpgradeRefused::Origin, 403, None),
@@ -117,7 +117,7 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
             None,
         ),
     ] {
-        let (reason, refusal) = check(&state, &request(uri, &headers)).unwrap_err();
+        let (reason, refusal) = check(&state, &request(uri, &headers)).await.unwrap_err();
         assert_eq!(reason, why, "{uri}");
         let answer = refusal.closing().answer();
         assert_eq!(answer.status().as_u16(), status, "{uri}");
@@ -133,15 +133,15 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
 #[tokio::test]
 async fn a_token_in_the_subprotocols_is_answered_with_bearer_and_nothing_else_is() {
     let state = state(false);
-    let shown = |headers: &[(&'static str, &'static str)]| {
-        let accept = check(&state, &request("/ws", headers)).unwrap();
+    let shown = async |headers: &[(&'static str, &'static str)]| {
+        let accept = check(&state, &request("/ws", headers)).await.unwrap();
         debug_of(&accept)
     };
-    let offered = shown(&[("sec-websocket-protocol", "bearer, token-canary")]);
+    let offered = shown(&[("sec-websocket-protocol", "bearer, token-canary")]).await;
     assert!(offered.contains("protocol: Some(\"bearer\")"), "{offered}");
     assert!(!offered.contains("canary"));
     for headers in [&[("sec-websocket-protocol", "chat")][..], &[("authorization", "Bearer x")]] {
-        assert!(shown(headers).contains("protocol: None"));
+        assert!(shown(headers).await.contains("protocol: None"));
     }
 }
 

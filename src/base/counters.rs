@@ -34,6 +34,11 @@ use super::loss::{DropCause, Dropped};
 pub struct Count(AtomicU64);
 
 impl Count {
+    /// 0.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Adds `n`.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);

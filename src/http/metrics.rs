@@ -5,6 +5,7 @@
 
 mod drain;
 mod gateway;
+mod log;
 mod process;
 mod table;
 
@@ -89,7 +90,7 @@ impl Samples<'_> {
 
 /// All of them.
 fn metrics() -> impl Iterator<Item = &'static Metric> {
-    [table::METRICS, gateway::METRICS, drain::METRICS].into_iter().flatten()
+    [table::METRICS, gateway::METRICS, drain::METRICS, log::METRICS].into_iter().flatten()
 }
 
 fn text(source: &Source<'_>) -> String {

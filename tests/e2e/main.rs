@@ -7,6 +7,7 @@
 //! * `json`: the JSON session protocol.
 //! * `lifecycle`: start, signals, drain, exit codes.
 //! * `drain`: a graceful end in full traffic.
+//! * `log_sink`: whatever reads the log fails.
 //! * `deflate`: permessage-deflate, frame by frame.
 //! * `client`: the JavaScript client that the gateway serves; ignored, as it needs Node.js.
 //! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
@@ -24,6 +25,7 @@ mod history;
 mod identity;
 mod json;
 mod lifecycle;
+mod log_sink;
 mod peers;
 mod policies;
 mod presence;

@@ -96,8 +96,8 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
                 Some(arrival) => arrival,
                 None => return,
             },
-            // Nothing was asked yet.
-            _ = phases.wait_for(|phase| entrance.ends_in(*phase)) => return,
+            // Nothing was asked yet, but it was let in: it has until the end.
+            _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
         },
     };
     let Arrival { stream, peer, began, permit } = arrival;
@@ -147,13 +147,15 @@ async fn serve_http(
 ) -> Option<EventStream> {
     let refused_upgrade = Mutex::new(None);
     let taken_over = Mutex::new(None);
+    let now = phases.clone();
     let service = service_fn(|mut request| {
         let may_be_served = requests.next_may_be_served();
         let (peer, admitted) = caller.admit(&request);
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
         let (state, refused_upgrade, taken_over) = (state.clone(), &refused_upgrade, &taken_over);
+        let now = &now;
         async move {
-            let answer = match admitted {
+            let mut answer = match admitted {
                 _ if !may_be_served => http::refuse_ambiguous(&state),
                 Err(why) => http::refuse_client(&state, why),
                 Ok(permit) => {
@@ -171,6 +173,8 @@ async fn serve_http(
             if http::is_last(&answer) {
                 requests.refuse();
                 *refused_upgrade.lock() = upgrade;
+            } else if caller.entrance.ends_in(*now.borrow()) {
+                http::make_last(&mut answer);
             }
             Ok::<_, Infallible>(answer)
         }
@@ -194,7 +198,10 @@ async fn serve_http(
             Event::Cut => return None,
             Event::Phase => match *phases.borrow_and_update() {
                 Phase::Cut => return None,
-                phase if caller.entrance.ends_in(phase) => connection.as_mut().graceful_shutdown(),
+                // hyper would end one that was let in and has not asked yet, too. It may ask once.
+                phase if caller.entrance.ends_in(phase) && requests.latest().is_some() => {
+                    connection.as_mut().graceful_shutdown();
+                }
                 _ => {}
             },
             Event::Late => {

@@ -81,8 +81,8 @@ pub async fn handle(
         Find::Nothing => answer::nothing(),
     };
     // What comes behind an upgrade that was not accepted may be frames: never read it as a request.
-    if wants_upgrade && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if wants_upgrade {
+        make_last(&mut answer);
     }
     state.tally().answered(&route, answer.status());
     tracing::debug!(route = route.name(), status = answer.status().as_u16(), %peer, "answered");
@@ -112,6 +112,13 @@ pub fn refuse_client(state: &State, why: ConnectionRefused) -> Answer {
 /// Whether an answer ends its connection.
 pub fn is_last(answer: &Answer) -> bool {
     answer.headers().get(CONNECTION).is_some_and(|value| value == "close")
+}
+
+/// Makes an answer the last of its connection, unless that becomes something else with it.
+pub fn make_last(answer: &mut Answer) {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn asks_for_websocket(headers: &HeaderMap) -> bool {

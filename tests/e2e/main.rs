@@ -8,6 +8,7 @@
 //! * `lifecycle`: start, signals, drain, exit codes.
 //! * `drain`: a graceful end in full traffic.
 //! * `log_sink`: whatever reads the log fails.
+//! * `crash`: killed, and there again.
 //! * `deflate`: permessage-deflate, frame by frame.
 //! * `client`: the JavaScript client that the gateway serves; ignored, as it needs Node.js.
 //! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
@@ -17,6 +18,7 @@
 mod api;
 mod churn;
 mod client;
+mod crash;
 mod deflate;
 mod drain;
 mod embed;

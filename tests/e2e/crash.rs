@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::within;
 
-/// From being started to `/ready`. A debug build on a machine with nothing else to do takes 30 ms.
+/// From being started to `/ready`. A debug build takes 10 ms where there is nothing else to do.
 const READY: Duration = Duration::from_secs(1);
 
 fn start(config: &Path) -> Child {

@@ -8,6 +8,7 @@
 //! * `lifecycle`: start, signals, drain, exit codes.
 //! * `drain`: a graceful end in full traffic.
 //! * `log_sink`: whatever reads the log fails.
+//! * `clock`: a wall clock that jumps; ignored, as it needs libfaketime.
 //! * `crash`: killed, and there again.
 //! * `deflate`: permessage-deflate, frame by frame.
 //! * `client`: the JavaScript client that the gateway serves; ignored, as it needs Node.js.
@@ -18,6 +19,7 @@
 mod api;
 mod churn;
 mod client;
+mod clock;
 mod crash;
 mod deflate;
 mod drain;

@@ -35,6 +35,11 @@ use super::refused::Refused;
 pub struct Count(AtomicU64);
 
 impl Count {
+    /// 0.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Adds `n`.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);

@@ -8,6 +8,7 @@ pub mod disconnect;
 pub mod ids;
 pub(crate) mod label;
 pub mod limits;
+pub mod log_lines;
 pub mod loss;
 pub mod memory;
 pub mod message;

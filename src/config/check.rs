@@ -25,6 +25,9 @@ use crate::http::TrustedProxies;
 /// The longest name of a cookie, in bytes: browsers bound name and value together at 4 KiB.
 const COOKIE_NAME_BYTES_MAX: usize = 128;
 
+/// Log lines that wait to be written: seconds' worth of a busy log, and some 200 KiB.
+const LOG_LINES_MAX: usize = 1_024;
+
 /// Checks the values one by one, then against each other.
 pub(crate) fn settings(
     raw: Raw,
@@ -73,6 +76,7 @@ pub(crate) fn settings(
                 _ => LogFormat::Text,
             },
             filter: filter(raw.log.filter, places)?,
+            queue_lines_max: raw.log.queue_lines_max.unwrap_or(LOG_LINES_MAX),
         },
     };
     bounds(&settings, places)?;

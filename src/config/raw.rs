@@ -200,4 +200,5 @@ pub(crate) struct RawDrain {
 pub(crate) struct RawLog {
     pub(crate) format: Option<String>,
     pub(crate) filter: Option<String>,
+    pub(crate) queue_lines_max: Option<usize>,
 }

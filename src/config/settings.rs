@@ -217,6 +217,8 @@ impl Default for JwksSettings {
 pub struct LogSettings {
     /// The form of a line.
     pub format: LogFormat,
+    /// Lines that wait to be written.
+    pub queue_lines_max: usize,
     /// Which events, in the syntax of `tracing_subscriber::EnvFilter`; known to be good.
     pub filter: String,
 }

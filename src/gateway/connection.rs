@@ -97,8 +97,8 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
                 Some(arrival) => arrival,
                 None => return,
             },
-            // Nothing was asked yet.
-            _ = phases.wait_for(|phase| entrance.ends_in(*phase)) => return,
+            // Nothing was asked yet, but it was let in: it has until the end.
+            _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
         },
     };
     let Arrival { mut stream, peer, began, permit } = arrival;
@@ -107,7 +107,8 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
     let first = tokio::select! {
         biased;
         first = First::read(&mut stream, limits.header_bytes_max, limits.headers_max) => first,
-        _ = phases.changed() => return,
+        // It was let in, and may ask once.
+        _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
         () = tokio::time::sleep_until(due) => return note_no_request(&serving.state, peer),
     };
     let Ok(First { bytes, upgrade }) = first else { return };
@@ -206,19 +207,18 @@ async fn serve_http(
     answered: Option<Answer>,
     mut phases: watch::Receiver<Phase>,
 ) -> Option<EventStream> {
-    let answered = Mutex::new(answered);
-    let refused_upgrade = Mutex::new(None);
-    let taken_over = Mutex::new(None);
+    let (refused_upgrade, taken_over) = (Mutex::new(None), Mutex::new(None));
+    let (answered, now) = (Mutex::new(answered), phases.clone());
     let service = service_fn(|request: Request<Incoming>| {
         let may_be_served = requests.next_may_be_served();
-        let answered = answered.lock().take();
+        let (answered, now) = (answered.lock().take(), &now);
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
         let (refused_upgrade, taken_over) = (&refused_upgrade, &taken_over);
         async move {
-            let answer = match answered {
-                _ if !may_be_served => http::refuse_ambiguous(state),
-                Some(answer) => answer,
-                None => caller.answer(request).await,
+            let mut answer = match answered {
+                Some(answer) if may_be_served => answer,
+                None if may_be_served => caller.answer(request).await,
+                _ => http::refuse_ambiguous(state),
             };
             if let Some(events) = TakeOver::of(&answer) {
                 requests.want();
@@ -228,6 +228,8 @@ async fn serve_http(
             if http::is_last(&answer) {
                 requests.refuse();
                 *refused_upgrade.lock() = upgrade;
+            } else if caller.entrance.ends_in(*now.borrow()) {
+                http::make_last(&mut answer);
             }
             Ok::<_, Infallible>(answer)
         }
@@ -251,7 +253,10 @@ async fn serve_http(
             Event::Cut => return None,
             Event::Phase => match *phases.borrow_and_update() {
                 Phase::Cut => return None,
-                phase if caller.entrance.ends_in(phase) => connection.as_mut().graceful_shutdown(),
+                // hyper would end one that was let in and has not asked yet, too. It may ask once.
+                phase if caller.entrance.ends_in(phase) && requests.latest().is_some() => {
+                    connection.as_mut().graceful_shutdown();
+                }
                 _ => {}
             },
             Event::Late => {

@@ -31,7 +31,7 @@ fn settings() -> Settings {
         trusted_proxies: Default::default(),
         tls_reload_interval_ms: 5_000,
         drain: DrainSettings { timeout: Duration::from_secs(1), ..DrainSettings::default() },
-        log: LogSettings { format: LogFormat::Text, filter: "info".into() },
+        log: LogSettings { format: LogFormat::Text, filter: "info".into(), queue_lines_max: 64 },
     }
 }
 

@@ -6,6 +6,7 @@
 mod drain;
 mod gateway;
 mod limits;
+mod log;
 mod outgoing;
 mod process;
 mod table;
@@ -91,9 +92,15 @@ impl Samples<'_> {
 
 /// All of them.
 fn metrics() -> impl Iterator<Item = &'static Metric> {
-    [table::METRICS, gateway::METRICS, drain::METRICS, limits::METRICS, outgoing::METRICS]
-        .into_iter()
-        .flatten()
+    let all: [&[Metric]; 6] = [
+        table::METRICS,
+        gateway::METRICS,
+        drain::METRICS,
+        limits::METRICS,
+        log::METRICS,
+        outgoing::METRICS,
+    ];
+    all.into_iter().flatten()
 }
 
 fn text(source: &Source<'_>) -> String {

@@ -83,7 +83,7 @@ pub async fn accept(
         .map_or_else(|answer| answer.status(), |_| StatusCode::SWITCHING_PROTOCOLS);
     note_answer(state, &Find::Route(Route::WebSocket), status, peer);
     accepted.map_err(|mut answer| {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        make_last(&mut answer);
         answer
     })
 }
@@ -113,8 +113,8 @@ pub async fn handle(
         Find::Nothing => answer::nothing(),
     };
     // What comes behind an upgrade that was not accepted may be frames: never read it as a request.
-    if wants_upgrade && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if wants_upgrade {
+        make_last(&mut answer);
     }
     note_answer(&state, &route, answer.status(), peer);
     answer
@@ -148,6 +148,13 @@ pub fn refuse_client(state: &State, why: ConnectionRefused) -> Answer {
 /// Whether an answer ends its connection.
 pub fn is_last(answer: &Answer) -> bool {
     answer.headers().get(CONNECTION).is_some_and(|value| value == "close")
+}
+
+/// Makes an answer the last of its connection, unless that becomes something else with it.
+pub fn make_last(answer: &mut Answer) {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn lists_websocket(headers: &HeaderMap) -> bool {

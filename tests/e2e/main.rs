@@ -7,6 +7,9 @@
 //! * `json`: the JSON session protocol.
 //! * `lifecycle`: start, signals, drain, exit codes.
 //! * `drain`: a graceful end in full traffic.
+//! * `log_sink`: whatever reads the log fails.
+//! * `clock`: a wall clock that jumps; ignored, as it needs libfaketime.
+//! * `crash`: killed, and there again.
 //! * `deflate`: permessage-deflate, frame by frame.
 //! * `client`: the JavaScript client that the gateway serves; ignored, as it needs Node.js.
 //! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
@@ -16,6 +19,8 @@
 mod api;
 mod churn;
 mod client;
+mod clock;
+mod crash;
 mod deflate;
 mod drain;
 mod embed;
@@ -24,6 +29,7 @@ mod history;
 mod identity;
 mod json;
 mod lifecycle;
+mod log_sink;
 mod peers;
 mod policies;
 mod presence;

@@ -1,7 +1,7 @@
 //! The log.
 
 use super::super::settings::LogFormat;
-use super::{Key, Kind, key, text};
+use super::{Key, Kind, int, key, number, text};
 
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = &[
@@ -11,4 +11,7 @@ pub(super) const KEYS: &[Key] = &[
     key("log.filter", Kind::Text, |s| text(&s.log.filter),
         "Which events: a level (error, warn, info, debug, trace), and others for parts of the \
          program: info,fanfare::http=debug."),
+    number("log.queue_lines_max", (1, 1 << 20), |s| int(s.log.queue_lines_max),
+        "Log lines that wait while nobody reads stderr. Beyond it lines are dropped and counted; \
+         nothing waits for the log. Memory: some 200 bytes each."),
 ];

@@ -2,7 +2,7 @@
 
 #![cfg(feature = "gateway")]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -183,6 +183,71 @@ fn token_signs_with_the_key_that_is_asked_for() {
     let (code, _, stderr) = run(fanfare(&pair).arg("RS256"));
     assert_eq!(code, Some(4), "{stderr}");
     assert_eq!(run(fanfare(&pair).arg("HS256")).0, Some(2));
+}
+
+/// What a tool of the system says of a text; `None` where there is no such tool.
+fn checked(tool: &str, args: &[&str], text: &str) -> Option<(bool, String)> {
+    let mut command = Command::new(tool);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().ok()?;
+    child.stdin.take().unwrap().write_all(text.as_bytes()).expect("it reads");
+    let Output { status, stderr, .. } = child.wait_with_output().expect("it ends");
+    Some((status.success(), String::from_utf8_lossy(&stderr).into_owned()))
+}
+
+/// The commands, as the help lists them.
+fn commands() -> Vec<String> {
+    let (_, help, _) = run(&mut fanfare(&["--help"]));
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let rows =
+        listed.take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
+    let names = rows.filter(|row| !row.starts_with(' ')).filter_map(|row| row.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn shells_complete_every_command() {
+    let commands = commands();
+    assert!(commands.len() >= 8, "{commands:?}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, script, stderr) = run(&mut fanfare(&["completions", shell]));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{shell}");
+        for word in commands.iter().map(String::as_str).chain(["log-format", "private-key-file"]) {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+        if let Some((is_good, stderr)) = checked(shell, &["-n"], &script) {
+            assert!(is_good && stderr.is_empty(), "{shell}: {stderr}");
+        }
+    }
+    assert_eq!(run(&mut fanfare(&["completions", "csh"])).0, Some(2));
+    // What bash then offers behind `fanfare s`.
+    let (_, script, _) = run(&mut fanfare(&["completions", "bash"]));
+    let asked =
+        "COMP_WORDS=(fanfare s); COMP_CWORD=1; _fanfare fanfare s fanfare; echo ${COMPREPLY[@]}";
+    let answer = Command::new("bash").args(["-c", &format!("{script}\n{asked}")]).output();
+    if let Ok(Output { stdout, .. }) = answer {
+        assert_eq!(String::from_utf8_lossy(&stdout).trim(), "serve");
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let pages = commands().into_iter().filter(|name| name != "help").map(Some);
+    for of in pages.chain([None]) {
+        let args: Vec<&str> = ["man"].into_iter().chain(of.as_deref()).collect();
+        let (code, page, stderr) = run(&mut fanfare(&args));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+        let title = of.as_deref().map_or("fanfare".to_owned(), |name| format!("fanfare-{name}"));
+        assert!(page.contains(&format!(".TH {title} 1")), "{args:?}: {page}");
+        assert!(page.contains("Exit codes:") && page.contains(".SH NOTES"), "{args:?}");
+        if let Some((is_good, stderr)) = checked("groff", &["-man", "-Tutf8", "-ww", "-z"], &page) {
+            assert!(is_good && stderr.is_empty(), "{title}: {stderr}");
+        }
+        if let Some((is_good, stderr)) = checked("mandoc", &["-Tlint", "-Werror"], &page) {
+            assert!(is_good, "{title}: {stderr}");
+        }
+    }
+    assert_eq!(run(&mut fanfare(&["man", "canary"])).0, Some(2));
 }
 
 /// Starts a gateway, reads its log up to a line with `until` and closes it, ends the gateway with

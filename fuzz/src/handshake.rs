@@ -1,8 +1,11 @@
 //! Any bytes as the head of a request: what our check accepts is exactly what a second, plain
-//! reading of RFC 6455 section 4.2.1 and of our own additions accepts.
+//! reading of RFC 6455 section 4.2.1 and of our own additions accepts; and a head that is read without
+//! hyper is one that hyper would have read in just that way.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use fanfare::connection::First;
 use http::request::Parts;
 use sha1::{Digest as _, Sha1};
 
@@ -11,10 +14,16 @@ const HEADERS_MAX: usize = 64;
 pub fn run(data: &[u8]) {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
-    if !matches!(request.parse(data), Ok(httparse::Status::Complete(_))) {
+    let first = First::of(Bytes::copy_from_slice(data), HEADERS_MAX).upgrade;
+    let Ok(httparse::Status::Complete(head_len)) = request.parse(data) else {
+        assert!(first.is_none(), "read without hyper: {data:?}");
         return;
+    };
+    let parts = parts(&request);
+    if let Some(first) = first {
+        assert_read_alike(first, parts.as_ref(), &data[..head_len]);
     }
-    let Some(parts) = parts(&request) else { return };
+    let Some(parts) = parts else { return };
     let checked = fanfare::frame::check(&parts);
     let expected = expected(&request);
     match checked {
@@ -32,6 +41,18 @@ pub fn run(data: &[u8]) {
             assert!(!error.to_string().contains('\n'));
         }
     }
+}
+
+/// The same request, of the same bytes; and nothing in it that two parsers could read in two ways.
+fn assert_read_alike((first, len): (http::Request<()>, usize), parts: Option<&Parts>, head: &[u8]) {
+    let parts = parts.expect("hyper would refuse it");
+    assert_eq!(len, head.len());
+    assert_eq!((first.method(), first.uri()), (&parts.method, &parts.uri));
+    assert_eq!((first.version(), first.headers()), (parts.version, &parts.headers));
+    let ends = head.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    assert!(ends.into_iter().all(|(at, _)| at > 0 && head[at - 1] == b'\r'), "a bare LF");
+    let has = |name: &str| parts.headers.contains_key(name);
+    assert!(!has("content-length") && !has("transfer-encoding"), "a body");
 }
 
 /// As hyper makes them of the same bytes; `None` where `http` takes less than httparse.

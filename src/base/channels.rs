@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::limits::SlowConsumerPolicy;
+use super::limits::{HubLimits, SlowConsumerPolicy};
 
 /// What a channel keeps and how it treats those who are behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct ChannelOptions {
     /// What happens to data that does not fit into the outbox of a session that is behind; `None`
     /// for the hub's own policy.
     pub policy: Option<SlowConsumerPolicy>,
+    /// Sessions that may be in it at once; `None` for the hub's own bound.
+    pub subscribers_max: Option<usize>,
     /// Where in a JSON message its conflation key stands (RFC 6901), for publishers that give none.
     pub key_pointer: Option<Box<str>>,
     /// What it keeps of what was published.
@@ -96,12 +98,14 @@ impl ChannelRules {
         found.map_or(&self.default, |(_, options)| options)
     }
 
-    /// Settles what is left to the hub: the policy.
+    /// Settles what is left to the hub.
     #[must_use]
-    pub fn with_policy(mut self, policy: SlowConsumerPolicy) -> Self {
+    pub fn settled(mut self, limits: &HubLimits) -> Self {
         let all = self.exact.iter_mut().chain(&mut self.prefixes).map(|(_, options)| options);
         for options in all.chain([&mut self.default]) {
-            Arc::make_mut(options).policy.get_or_insert(policy);
+            let options = Arc::make_mut(options);
+            options.policy.get_or_insert(limits.slow_consumer_policy);
+            options.subscribers_max.get_or_insert(limits.subscribers_per_channel_max);
         }
         self
     }

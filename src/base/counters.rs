@@ -28,12 +28,18 @@ use std::time::Duration;
 
 use super::disconnect::Reason;
 use super::loss::{DropCause, Dropped};
+use super::refused::Refused;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
 impl Count {
+    /// 0.
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Adds `n`.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
@@ -55,7 +61,7 @@ impl Gauge {
         self.0.fetch_add(n, Ordering::Relaxed)
     }
 
-    /// Makes it this number, where one alone writes.
+    /// Makes it `n`; for one who is alone in changing it.
     pub fn set(&self, n: i64) {
         self.0.store(n, Ordering::Relaxed);
     }
@@ -202,6 +208,8 @@ pub struct Counters {
     pub bytes_received: Count,
     /// Commands of peers that were answered with an error; their sessions went on.
     pub commands_refused: Count,
+    /// Who ran into a bound.
+    pub refused: Refused,
     /// Publications deflated: each once for every wire format and window that was needed.
     pub deflate: DeflateCounters,
     /// Messages from peers inflated.
@@ -233,6 +241,7 @@ impl Counters {
             messages_received: Count::default(),
             bytes_received: Count::default(),
             commands_refused: Count::default(),
+            refused: Refused::default(),
             deflate: DeflateCounters::default(),
             inflate: DeflateCounters::default(),
             disconnects: Default::default(),

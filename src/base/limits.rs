@@ -60,10 +60,20 @@ pub struct HubLimits {
     pub lanes: usize,
     /// Sessions at once, default 1,000,000. Memory: about 1.5 KiB for an idle one.
     pub sessions_max: usize,
+    /// Sessions of one user at once, default 1,024: more than the devices and pages of anybody, fewer
+    /// than would make a list of them slow. Memory: 8 bytes each.
+    pub sessions_per_user_max: usize,
     /// Channels at once, default 1,000,000. Memory: about 1 KiB for one that was published to.
     pub channels_max: usize,
     /// Subscriptions of one session, default 128. Memory: 40 bytes each.
     pub subscriptions_per_session_max: usize,
+    /// Subscribers of one channel, default 1,000,000; a channel's rule may set another bound. Memory:
+    /// 40 bytes each.
+    pub subscribers_per_channel_max: usize,
+    /// Publications of one session a second, default 10,000, over ten seconds: so 100,000 may come at
+    /// once. Far more than anybody types or measures; a program that feeds the hub through one
+    /// connection does well to use the HTTP API. Memory: none.
+    pub publishes_per_session_per_s_max: u32,
     /// Publications of one channel that are accepted and not yet written by every lane,
     /// default 1,024. Beyond it publishers are told that the hub is overloaded.
     pub publications_pending_max: usize,
@@ -115,8 +125,11 @@ impl Default for HubLimits {
         Self {
             lanes: 1,
             sessions_max: 1_000_000,
+            sessions_per_user_max: 1_024,
             channels_max: 1_000_000,
             subscriptions_per_session_max: 128,
+            subscribers_per_channel_max: 1_000_000,
+            publishes_per_session_per_s_max: 10_000,
             publications_pending_max: 1_024,
             publication_bytes_pending_max: 64 << 20,
             outbox_bytes_max: 256 << 10,
@@ -133,6 +146,24 @@ impl Default for HubLimits {
             history_bytes_max: 64 << 20,
             idempotency_keys_max: 1_000,
             deflate: DeflateSettings::default(),
+        }
+    }
+}
+
+impl HubLimits {
+    /// These, where those that hold for new work alone are `new`'s: what a hub can take up while it
+    /// runs. The others are built into lanes, outboxes and sweeps.
+    #[must_use]
+    pub fn taking_up(&self, new: &HubLimits) -> HubLimits {
+        HubLimits {
+            sessions_max: new.sessions_max,
+            sessions_per_user_max: new.sessions_per_user_max,
+            channels_max: new.channels_max,
+            subscriptions_per_session_max: new.subscriptions_per_session_max,
+            subscribers_per_channel_max: new.subscribers_per_channel_max,
+            publishes_per_session_per_s_max: new.publishes_per_session_per_s_max,
+            slow_consumer_policy: new.slow_consumer_policy,
+            ..self.clone()
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
 use super::bench_args::{self, BenchArgs};
 use super::exit;
@@ -48,6 +49,18 @@ Only the token goes to stdout:
   TOKEN=$(fanfare token --user ada --subscribe 'news.*')
   fanfare token --user ada --subscribe '*' --private-key-file key.pem --algorithm ES256";
 
+const COMPLETIONS_HELP: &str = "\
+Where the shells look, for this user:
+  fanfare completions bash > ~/.local/share/bash-completion/completions/fanfare
+  fanfare completions zsh  > ~/.zfunc/_fanfare        (a folder of fpath)
+  fanfare completions fish > ~/.config/fish/completions/fanfare.fish";
+
+const MAN_HELP: &str = "\
+To read one, and to install all of them:
+  fanfare man serve | man -l -
+  fanfare man > fanfare.1
+  for c in serve check token bench config; do fanfare man $c > fanfare-$c.1; done";
+
 fn help(own: &str) -> String {
     format!("{own}\n\n{}", exit::TABLE)
 }
@@ -77,6 +90,19 @@ pub(crate) enum Command {
     /// Print every key of the configuration with its default, unit and meaning, as TOML
     #[command(after_help = exit::TABLE)]
     Config,
+    /// Print a script by which a shell completes what is typed
+    #[command(after_help = help(COMPLETIONS_HELP))]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+    /// Print the manual page of the program, or of one of its commands, as roff
+    #[command(after_help = help(MAN_HELP))]
+    Man {
+        /// A command: serve, check, token
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
+    },
 }
 
 /// What a configuration is loaded from.

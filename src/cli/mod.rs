@@ -4,8 +4,10 @@ mod args;
 mod bench;
 mod bench_args;
 mod check;
+mod completions;
 mod exit;
 mod logging;
+mod man;
 mod serve;
 mod token;
 
@@ -28,6 +30,8 @@ pub fn main() -> ExitCode {
         Command::Token(token) => token::run(token),
         Command::Bench(bench) => bench::run(bench),
         Command::Config => print(&config::reference()),
+        Command::Completions { shell } => completions::run(shell),
+        Command::Man { of } => man::run(of.as_deref()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,10 +15,13 @@ const LEFTOVERS_TIMEOUT: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let settings = config::load(flags, &Process)?;
-    logging::start(&settings.log);
+    let lines = logging::start(&settings.log);
     warn_of_what_is_open(&settings);
     raise_descriptor_limit();
     let inherited = Inherited::take();
+    // A thread, so not before the environment was changed. Dropped last: the end is in the log.
+    let _log =
+        lines.write().map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(settings.hub.lanes)
         .enable_all()

@@ -1,5 +1,7 @@
 //! From what was typed to what is used: the one step that can fail for what a value means.
 
+use std::time::Duration;
+
 use tracing_subscriber::EnvFilter;
 
 use super::Places;
@@ -9,10 +11,10 @@ use super::error::{ConfigError, Place};
 use super::hooks;
 use super::jwks;
 use super::listeners;
-use super::raw::{Raw, RawDeflate, RawHttp, RawHub, RawMessages};
+use super::raw::{Raw, RawDeflate, RawDrain, RawHttp, RawHub, RawMessages};
 use super::rules;
 use super::secrets::{self, Files};
-use super::settings::{LogFormat, LogSettings, Settings, per_address_exempt};
+use super::settings::{DrainSettings, LogFormat, LogSettings, Settings, per_address_exempt};
 use crate::auth::origin::OriginList;
 use crate::auth::token::COOKIE_NAME;
 use crate::base::limits::{
@@ -23,6 +25,9 @@ use crate::http::TrustedProxies;
 
 /// The longest name of a cookie, in bytes: browsers bound name and value together at 4 KiB.
 const COOKIE_NAME_BYTES_MAX: usize = 128;
+
+/// Log lines that wait to be written: seconds' worth of a busy log, and some 200 KiB.
+const LOG_LINES_MAX: usize = 1_024;
 
 /// Checks the values one by one, then against each other.
 pub(crate) fn settings(
@@ -67,13 +72,14 @@ pub(crate) fn settings(
         trusted_proxies: trusted_proxies(raw.http.trusted_proxies, places)?,
         tls_reload_interval_ms: raw.tls.reload_interval_ms.unwrap_or(5_000),
         per_address_exempt: exempt(raw.http.per_address_exempt, places)?,
-        drain_timeout_ms: raw.drain.timeout_ms.unwrap_or(10_000),
+        drain: drain(&raw.drain),
         log: LogSettings {
             format: match raw.log.format.as_deref() {
                 Some("json") => LogFormat::Json,
                 _ => LogFormat::Text,
             },
             filter: filter(raw.log.filter, places)?,
+            queue_lines_max: raw.log.queue_lines_max.unwrap_or(LOG_LINES_MAX),
         },
     };
     bounds(&settings, places)?;
@@ -111,10 +117,17 @@ fn hub(raw: RawHub, raw_deflate: &RawDeflate, cores: usize) -> HubLimits {
     HubLimits {
         lanes: raw.lanes.unwrap_or(cores.clamp(1, 1_024)),
         sessions_max: raw.sessions_max.unwrap_or(default.sessions_max),
+        sessions_per_user_max: raw.sessions_per_user_max.unwrap_or(default.sessions_per_user_max),
         channels_max: raw.channels_max.unwrap_or(default.channels_max),
         subscriptions_per_session_max: raw
             .subscriptions_per_session_max
             .unwrap_or(default.subscriptions_per_session_max),
+        subscribers_per_channel_max: raw
+            .subscribers_per_channel_max
+            .unwrap_or(default.subscribers_per_channel_max),
+        publishes_per_session_per_s_max: raw
+            .publishes_per_session_per_s_max
+            .unwrap_or(default.publishes_per_session_per_s_max),
         publications_pending_max: raw
             .publications_pending_max
             .unwrap_or(default.publications_pending_max),
@@ -149,6 +162,16 @@ fn deflate(raw: &RawDeflate) -> DeflateSettings {
         min_bytes: raw.min_bytes.unwrap_or(default.min_bytes),
         max_bytes: raw.max_bytes.unwrap_or(default.max_bytes),
         level: raw.level.unwrap_or(default.level),
+    }
+}
+
+fn drain(raw: &RawDrain) -> DrainSettings {
+    let default = DrainSettings::default();
+    let or = |ms: Option<u64>, default| ms.map_or(default, Duration::from_millis);
+    DrainSettings {
+        ready_wait: or(raw.ready_wait_ms, default.ready_wait),
+        window: or(raw.window_ms, default.window),
+        timeout: or(raw.timeout_ms, default.timeout),
     }
 }
 

@@ -34,8 +34,8 @@ pub use environment::{Environment, Process};
 pub use error::ConfigError;
 pub use reload::needs_restart;
 pub use settings::{
-    ApiSettings, JwksSettings, ListenAddress, ListenerSettings, LogFormat, LogSettings, Settings,
-    TlsSettings, TlsVersion,
+    ApiSettings, DrainSettings, JwksSettings, ListenAddress, ListenerSettings, LogFormat,
+    LogSettings, Settings, TlsSettings, TlsVersion,
 };
 
 use crate::auth::jwt::AuthSettings;

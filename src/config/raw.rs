@@ -109,8 +109,11 @@ pub(crate) struct RawOrigins {
 pub(crate) struct RawHub {
     pub(crate) lanes: Option<usize>,
     pub(crate) sessions_max: Option<usize>,
+    pub(crate) sessions_per_user_max: Option<usize>,
     pub(crate) channels_max: Option<usize>,
     pub(crate) subscriptions_per_session_max: Option<usize>,
+    pub(crate) subscribers_per_channel_max: Option<usize>,
+    pub(crate) publishes_per_session_per_s_max: Option<u32>,
     pub(crate) publications_pending_max: Option<usize>,
     pub(crate) publication_bytes_pending_max: Option<usize>,
     pub(crate) outbox_bytes_max: Option<usize>,
@@ -150,6 +153,7 @@ pub(crate) struct RawRule {
     pub(crate) join_leave: Option<bool>,
     pub(crate) authorize_subscribe: Option<bool>,
     pub(crate) authorize_publish: Option<bool>,
+    pub(crate) subscribers_max: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -212,6 +216,8 @@ pub(crate) struct RawHttp {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawDrain {
+    pub(crate) ready_wait_ms: Option<u64>,
+    pub(crate) window_ms: Option<u64>,
     pub(crate) timeout_ms: Option<u64>,
 }
 
@@ -220,4 +226,5 @@ pub(crate) struct RawDrain {
 pub(crate) struct RawLog {
     pub(crate) format: Option<String>,
     pub(crate) filter: Option<String>,
+    pub(crate) queue_lines_max: Option<usize>,
 }

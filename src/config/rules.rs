@@ -73,5 +73,6 @@ fn options(rule: &RawRule) -> ChannelOptions {
         join_leave: rule.join_leave.unwrap_or(false),
         authorize_subscribe: rule.authorize_subscribe.unwrap_or(false),
         authorize_publish: rule.authorize_publish.unwrap_or(false),
+        subscribers_max: rule.subscribers_max,
     }
 }

@@ -53,8 +53,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// How often the files of certificates are looked at, in milliseconds.
     pub tls_reload_interval_ms: u64,
-    /// How long a graceful end may take, in milliseconds.
-    pub drain_timeout_ms: u64,
+    /// How a graceful end goes.
+    pub drain: DrainSettings,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -159,6 +159,27 @@ pub struct ApiSettings {
     pub keys_count: usize,
 }
 
+/// How a graceful end goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainSettings {
+    /// How long it says that it is not ready before it closes its listeners.
+    pub ready_wait: Duration,
+    /// Over how long the closes of sessions are spread.
+    pub window: Duration,
+    /// How long all of it may take from when the listeners are closed.
+    pub timeout: Duration,
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        Self {
+            ready_wait: Duration::ZERO,
+            window: Duration::from_secs(3),
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Where keys of tokens are fetched, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwksSettings {
@@ -199,6 +220,8 @@ impl Default for JwksSettings {
 pub struct LogSettings {
     /// The form of a line.
     pub format: LogFormat,
+    /// Lines that wait to be written.
+    pub queue_lines_max: usize,
     /// Which events, in the syntax of `tracing_subscriber::EnvFilter`; known to be good.
     pub filter: String,
 }

@@ -89,7 +89,7 @@ fn nothing_given_is_an_open_gateway_on_loopback() {
     let settings = World::new().load().unwrap();
     assert_eq!(settings.listen().unwrap().to_string(), "127.0.0.1:8000");
     assert!(settings.open_mode && settings.auth.is_none() && settings.api.keys.is_empty());
-    assert_eq!((settings.hub.lanes, settings.drain_timeout_ms), (3, 10_000));
+    assert_eq!((settings.hub.lanes, settings.drain), (3, DrainSettings::default()));
     assert_eq!(settings.log.filter, "info");
 }
 

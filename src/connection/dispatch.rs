@@ -6,11 +6,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::asking::{self, Asking};
+use super::rate::PublishRate;
 use crate::base::access::{Authoriser, Grant, Info, Refusal};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::message::Message;
 use crate::base::position::Recover;
+use crate::base::refused::Bound;
 use crate::frame::{self, DataKind, Opcode, Payload};
 use crate::hub::letters::{JoinReply, Receipt};
 use crate::hub::session::Session;
@@ -33,6 +35,8 @@ pub(super) enum Flow {
     Publish(Box<Waiting>),
     /// The application decides: wait for its answer.
     Ask(Box<Asking>),
+    /// The peer publishes too fast: wait for so many milliseconds, then publish this, then go on.
+    Later(Box<Waiting>, u64),
     /// End the session.
     Close(Disconnect),
 }
@@ -54,13 +58,13 @@ impl Waiting {
         let receipt = id.filter(|_| keeps).map(|id| {
             let (hub, session, id) = (hub.clone(), session.clone(), id.clone());
             Receipt::new(move |taken| {
-                reply(&hub, &session, Some(&id), Reply::Published(taken.position));
+                acknowledge(&hub, &session, Some(&id), Reply::Published(taken.position));
             })
         });
         match hub.post(&self.channel, self.message.clone(), self.options.clone(), receipt) {
             Ok(_) => {
                 if !keeps {
-                    reply(hub, session, id, Reply::Published(None));
+                    acknowledge(hub, session, id, Reply::Published(None));
                 }
                 Flow::Next
             }
@@ -104,6 +108,7 @@ impl Subscribing {
         let code = match error {
             SubscribeError::AlreadySubscribed => ErrorCode::AlreadySubscribed,
             SubscribeError::TooManySubscriptions(_) => ErrorCode::TooManySubscriptions,
+            SubscribeError::ChannelFull(_) => ErrorCode::ChannelFull,
             SubscribeError::TooManyChannels => ErrorCode::Overloaded,
             SubscribeError::NoSession => ErrorCode::Internal,
         };
@@ -124,6 +129,7 @@ pub(super) struct Raw {
     channel: Option<ChannelName>,
     may_publish: bool,
     echo: bool,
+    rate: PublishRate,
 }
 
 /// Every message is a command.
@@ -131,6 +137,7 @@ pub(super) struct Raw {
 pub(super) struct Json {
     grant: Grant,
     echo: bool,
+    rate: PublishRate,
     authoriser: Option<Arc<dyn Authoriser>>,
 }
 
@@ -140,16 +147,17 @@ impl Dialect {
         channel: Option<ChannelName>,
         grant: Grant,
         echo: bool,
+        rate: PublishRate,
         authoriser: Option<Arc<dyn Authoriser>>,
     ) -> Self {
         match format {
             WireFormat::Raw => {
                 let may_publish =
                     channel.as_ref().is_some_and(|channel| grant.publish.allow(channel.as_str()));
-                Self::Raw(Raw { channel, may_publish, echo })
+                Self::Raw(Raw { channel, may_publish, echo, rate })
             }
             WireFormat::Json | WireFormat::Sse => {
-                Self::Json(Box::new(Json { grant, echo, authoriser }))
+                Self::Json(Box::new(Json { grant, echo, rate, authoriser }))
             }
         }
     }
@@ -179,7 +187,7 @@ impl Dialect {
 
 impl Raw {
     fn publish(
-        &self,
+        &mut self,
         hub: &Hub,
         session: &Arc<Session>,
         kind: DataKind,
@@ -199,7 +207,13 @@ impl Raw {
         };
         let options = publish_options(session, self.echo);
         let waiting = Waiting { channel: channel.clone(), message, options, command: None };
-        asking::or_publish(waiting, hub, session)
+        match self.rate.charge(hub.now_ms()) {
+            None => asking::or_publish(waiting, hub, session),
+            Some(wait_ms) => {
+                hub.counters().refused.by(Bound::PublishesPerSession).add(1);
+                Flow::Later(Box::new(waiting), wait_ms)
+            }
+        }
     }
 }
 
@@ -233,6 +247,11 @@ impl Json {
             Command::Publish { channel, message, extras } => {
                 if !self.grant.publish.allow(channel.as_str()) {
                     return fail(hub, session, &CommandError::new(id, ErrorCode::Forbidden));
+                }
+                if let Err(wait_ms) = self.rate.allow(hub.now_ms()) {
+                    hub.counters().refused.by(Bound::PublishesPerSession).add(1);
+                    let error = CommandError::new(id, ErrorCode::RateLimited);
+                    return fail(hub, session, &error.retry_after_ms(wait_ms));
                 }
                 let options = PublishOptions {
                     key: extras.key,
@@ -365,6 +384,13 @@ fn reply_frame(id: Option<&Id>, reply: Reply<'_>) -> Bytes {
 fn reply(hub: &Hub, session: &Arc<Session>, id: Option<&Id>, reply: Reply<'_>) {
     if id.is_some() {
         hub.control(session, reply_frame(id, reply));
+    }
+}
+
+/// Says that a publication was accepted; not to a session that is ending, to which it may not come back.
+fn acknowledge(hub: &Hub, session: &Arc<Session>, id: Option<&Id>, published: Reply<'_>) {
+    if session.ended_by().is_none() {
+        reply(hub, session, id, published);
     }
 }
 

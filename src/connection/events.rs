@@ -64,7 +64,7 @@ impl EventStream {
             }
             match joined {
                 Ok(()) | Err(SubscribeError::AlreadySubscribed) => {}
-                Err(error) => return Err(UpgradeError::Subscribe(error)),
+                Err(error) => return Err(UpgradeError::Subscribe(channel.clone(), error)),
             }
         }
         Ok(stream)

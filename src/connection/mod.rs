@@ -3,7 +3,7 @@
 //! [`upgrade`] is the way in for anybody's hyper or axum program. Then one small task per
 //! connection reads ([`reader`]) and acts ([`dispatch`]); what goes out is the hub's business.
 //! [`EventStream`] is for a peer that only listens. [`StrictStream`] is for whoever serves HTTP with hyper
-//! alone, as the gateway does.
+//! alone, as the gateway does; it reads the [`First`] head of a connection itself and may [`accept`] it.
 //!
 //! Invariant: a reader never writes to its socket. What it has to answer goes through the session's
 //! lane, like everything else.
@@ -12,7 +12,9 @@ mod asking;
 mod discard;
 mod dispatch;
 mod events;
+mod first;
 mod framing;
+mod rate;
 mod reader;
 mod socket;
 mod stream;
@@ -20,6 +22,7 @@ mod strict;
 mod upgrade;
 
 pub use events::EventStream;
+pub use first::First;
 pub use stream::Stream;
 pub use strict::{Requests, StrictStream};
-pub use upgrade::{Accept, Permit, UpgradeError, upgrade};
+pub use upgrade::{Accept, Accepted, Permit, UpgradeError, accept, upgrade};

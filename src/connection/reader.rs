@@ -14,11 +14,11 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::asking::Asking;
+use super::asking::{Asking, or_publish};
 use super::discard::discard;
 use super::dispatch::{Dialect, Flow, Waiting};
 use super::upgrade::Permit;
@@ -77,6 +77,8 @@ pub(super) enum Step {
     Ask(Box<Asking>),
     /// Publish this, as soon as there is room.
     Publish(Box<Waiting>),
+    /// Publish this after so many milliseconds.
+    Later(Box<Waiting>, u64),
     /// Wait until the replies are gone.
     Replies,
     /// Nothing the peer says matters any more; wait for its end.
@@ -138,6 +140,9 @@ impl Connection {
                     Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
                     Step::Ask(asking) => Box::pin(self.answered(asking)).await,
                     Step::Publish(waiting) => Box::pin(self.publish_when_room(waiting)).await,
+                    Step::Later(waiting, wait_ms) => {
+                        Box::pin(self.publish_later(waiting, wait_ms)).await
+                    }
                     Step::Replies => {
                         self.replies_gone().await;
                         let held = std::mem::take(&mut self.held);
@@ -285,6 +290,7 @@ impl Connection {
             Flow::Next => Step::Read,
             Flow::Publish(waiting) => Step::Publish(waiting),
             Flow::Ask(asking) => Step::Ask(asking),
+            Flow::Later(waiting, wait_ms) => Step::Later(waiting, wait_ms),
             Flow::Close(disconnect) => self.closing(disconnect),
         }
     }
@@ -325,23 +331,25 @@ impl Connection {
 
     /// Waits for the application, or for the end of the session.
     async fn answered(&mut self, mut asking: Box<Asking>) -> Step {
-        let answer = poll_fn(|cx| {
-            self.session.reader.register(cx.waker());
-            match self.session.outbox.state() {
-                State::Closed => Poll::Ready(None),
-                _ => asking.answer.as_mut().poll(cx).map(Some),
-            }
-        });
-        match answer.await {
-            None => Step::End,
-            Some(answer) => {
-                let flow = asking.then.go_on(answer, &self.hub, &self.session);
-                self.go_on(flow)
-            }
-        }
+        let answer = tokio::select! {
+            () = self.is_over() => return Step::End,
+            answer = &mut asking.answer => answer,
+        };
+        let flow = asking.then.go_on(answer, &self.hub, &self.session);
+        self.go_on(flow)
     }
 
-    /// After a wait: with what was read meanwhile, if nothing else is to be done first.
+    /// A peer that publishes too fast is not read meanwhile, which slows it down without a loss.
+    async fn publish_later(&mut self, waiting: Box<Waiting>, wait_ms: u64) -> Step {
+        tokio::select! {
+            () = self.is_over() => return Step::End,
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
+        }
+        let flow = or_publish(*waiting, &self.hub, &self.session);
+        self.go_on(flow)
+    }
+
+    /// After what was read last, what was read with it.
     fn go_on(&mut self, flow: Flow) -> Step {
         match self.step_of(flow) {
             Step::Read => {
@@ -350,6 +358,17 @@ impl Connection {
             }
             step => step,
         }
+    }
+
+    async fn is_over(&self) {
+        poll_fn(|cx| {
+            self.session.reader.register(cx.waker());
+            match self.session.outbox.state() {
+                State::Closed => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     async fn replies_gone(&self) {

@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -142,17 +143,21 @@ impl Requests {
 pub struct StrictStream {
     /// Until it is taken out.
     stream: Option<Stream>,
+    /// What was read before, and comes first.
+    replay: Bytes,
     framing: Framing,
     requests: Arc<Requests>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl StrictStream {
-    /// For a connection on which no byte was read, made at `began`, and what is known of its requests.
-    pub fn new(stream: Stream, began: Instant) -> (Self, Arc<Requests>) {
+    /// For a connection made at `began`, of which nothing was read but `replay`; and what is known of
+    /// its requests.
+    pub fn new(stream: Stream, replay: Bytes, began: Instant) -> (Self, Arc<Requests>) {
         let requests = Arc::new(Requests::new(began));
         let shared = requests.clone();
-        (Self { stream: Some(stream), framing: Framing::new(), requests, lingering: None }, shared)
+        let (stream, framing) = (Some(stream), Framing::new());
+        (Self { stream, replay, framing, requests, lingering: None }, shared)
     }
 
     /// The bare stream; `None` if somebody wanted it back before.
@@ -193,7 +198,13 @@ impl AsyncRead for StrictStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(self.stream()?.poll_read(cx, buf))?;
+        let replayed = self.replay.len().min(buf.remaining());
+        if replayed > 0 {
+            buf.put_slice(&self.replay[..replayed]);
+            self.replay.advance(replayed);
+        } else {
+            ready!(self.stream()?.poll_read(cx, buf))?;
+        }
         Poll::Ready(self.look_at(&buf.filled()[before..]))
     }
 }

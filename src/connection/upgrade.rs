@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
 use http_body_util::{Empty, Full};
+use tokio::io::AsyncWriteExt as _;
 
 use super::dispatch::{Dialect, subscribed};
+use super::rate::PublishRate;
 use super::reader::Connection;
 use super::socket;
+use super::stream::Stream;
 use crate::base::access::{Authoriser, Grant};
 use crate::base::disconnect::Disconnect;
 use crate::base::ids::ChannelName;
@@ -215,14 +218,11 @@ impl Accept {
 pub fn upgrade<B>(
     hub: &Hub,
     request: Request<B>,
-    mut accept: Accept,
+    accept: Accept,
 ) -> Result<Response<Empty<Bytes>>, UpgradeError> {
     let (parts, body) = request.into_parts();
-    let handshake = frame::check(&parts).map_err(UpgradeError::Handshake)?;
-    let may_deflate = accept.deflate && hub.limits().deflate.enabled;
-    let deflate = handshake.deflate.filter(|_| may_deflate);
-    let (protocol, send_buffer) = (accept.protocol.take(), accept.send_buffer_bytes);
-    let mut connection = open(hub, accept, deflate)?;
+    let send_buffer = accept.send_buffer_bytes;
+    let Accepted { mut connection, headers } = self::accept(hub, &parts, accept)?;
     connection.hold(parts.extensions.get::<Permit>().cloned());
     let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     tokio::spawn(async move {
@@ -234,18 +234,88 @@ pub fn upgrade<B>(
             tokio::spawn(connection.run(first));
         }
     });
-    let mut response = Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_ACCEPT, handshake.accept);
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// A session that waits for the socket on which it was asked for, for whoever reads heads without hyper.
+///
+/// Dropping it ends the session.
+#[derive(Debug)]
+pub struct Accepted {
+    connection: Connection,
+    /// Those of the answer.
+    headers: HeaderMap,
+}
+
+/// The half of [`upgrade`] before the socket changes hands: checks the head of a request, opens the
+/// session, and subscribes it.
+///
+/// # Errors
+/// [`UpgradeError`]; nothing has changed then.
+pub fn accept(
+    hub: &Hub,
+    parts: &request::Parts,
+    mut accept: Accept,
+) -> Result<Accepted, UpgradeError> {
+    let handshake = frame::check(parts).map_err(UpgradeError::Handshake)?;
+    let key = HeaderValue::from_str(&handshake.accept)
+        .map_err(|_| UpgradeError::Handshake(HandshakeError::Key))?;
+    let may_deflate = accept.deflate && hub.limits().deflate.enabled;
+    let deflate = handshake.deflate.filter(|_| may_deflate);
+    let protocol = accept.protocol.take();
+    let connection = open(hub, accept, deflate)?;
+    let mut headers = HeaderMap::with_capacity(5);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
     if let Some(protocol) = protocol {
-        response = response.header(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
-    if let Some(deflate) = deflate {
-        response = response.header(header::SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
+    if let Some(agreed) = deflate {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer());
     }
-    response.body(Empty::new()).map_err(|_| UpgradeError::Handshake(HandshakeError::Protocol))
+    Ok(Accepted { connection, headers })
+}
+
+impl Accepted {
+    /// Keeps this for as long as the session lives.
+    pub fn hold(&mut self, permit: Option<Permit>) {
+        self.connection.hold(permit);
+    }
+
+    /// Writes the 101 and goes on as a session, in a task of its own. `early` is what came behind the
+    /// head.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready it ends the session, and the connection.
+    pub async fn run(self, mut stream: Stream, early: Bytes) {
+        let Self { mut connection, headers } = self;
+        let written = async {
+            stream.write_all(&head(&headers)).await?;
+            stream.flush().await
+        };
+        if let Ok(Ok(())) = tokio::time::timeout(HAND_OVER, written).await {
+            let first = connection.begin(stream.into(), early);
+            // A task of its own, as small as it can be.
+            tokio::spawn(connection.run(first));
+        }
+    }
+}
+
+/// The bytes of the 101.
+fn head(headers: &HeaderMap) -> Vec<u8> {
+    let mut head = Vec::with_capacity(256);
+    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    for (name, value) in headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
 /// Opens the session and subscribes it.
@@ -253,7 +323,9 @@ fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connectio
     let form = Form { format: accept.format, deflate: deflate.map(|agreed| agreed.window_bits) };
     let session = hub.open(accept.session_options(form)).map_err(UpgradeError::Open)?;
     let first = accept.channels.first().cloned();
-    let dialect = Dialect::new(accept.format, first, accept.grant, accept.echo, accept.authoriser);
+    let rate = PublishRate::new(hub.limits().publishes_per_session_per_s_max);
+    let dialect =
+        Dialect::new(accept.format, first, accept.grant, accept.echo, rate, accept.authoriser);
     let limits = accept.limits;
     let connection = Connection::new(hub.clone(), session, dialect, limits, deflate.is_some());
     if let Some(disconnect) = accept.closing {
@@ -266,22 +338,22 @@ fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connectio
             .then(|| subscribed(WireFormat::Json, None, channel));
         match hub.join(connection.session(), channel, reply, None) {
             Ok(()) | Err(SubscribeError::AlreadySubscribed) => {}
-            Err(error) => return Err(UpgradeError::Subscribe(error)),
+            Err(error) => return Err(UpgradeError::Subscribe(channel.clone(), error)),
         }
     }
     Ok(connection)
 }
 
 /// Why an upgrade was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpgradeError {
     /// The request is not a proper WebSocket handshake.
     Handshake(HandshakeError),
     /// The hub takes no more sessions.
     Open(OpenError),
-    /// The session cannot be in its channels.
-    Subscribe(SubscribeError),
+    /// The session cannot be in this one of its channels.
+    Subscribe(ChannelName, SubscribeError),
 }
 
 impl UpgradeError {
@@ -289,10 +361,14 @@ impl UpgradeError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Handshake(error) => error.status(),
-            Self::Open(_) | Self::Subscribe(SubscribeError::TooManyChannels) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Subscribe(_) => StatusCode::BAD_REQUEST,
+            // Others of the same node are served: it is the user that has to do something.
+            Self::Open(OpenError::TooManySessionsOfUser(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Open(_)
+            | Self::Subscribe(
+                _,
+                SubscribeError::TooManyChannels | SubscribeError::ChannelFull(_),
+            ) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Subscribe(..) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -309,7 +385,7 @@ impl UpgradeError {
             StatusCode::UPGRADE_REQUIRED => {
                 headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
@@ -323,7 +399,7 @@ impl fmt::Display for UpgradeError {
         match self {
             Self::Handshake(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
-            Self::Subscribe(error) => error.fmt(f),
+            Self::Subscribe(channel, error) => write!(f, "{channel}: {error}"),
         }
     }
 }

@@ -129,28 +129,36 @@ impl Door {
     }
 }
 
-/// Accepts until `shutdown` is ready, then drops the listeners.
+/// Accepts until what is returned is dropped, which drops the listeners.
 ///
 /// Each in a task of its own: whoever awaits this may be the thread that started the runtime, which is
 /// not one of its workers, and each connection would then wake that thread, and be handed back by it.
-pub(super) async fn accept_until(
-    shutdown: impl Future<Output = ()>,
-    listeners: Vec<(Listener, Arc<Entrance>)>,
-) {
+pub(super) fn start(listeners: Vec<(Listener, Arc<Entrance>)>) -> JoinSet<()> {
     let mut accepting = JoinSet::new();
     for (listener, entrance) in listeners {
         accepting.spawn(accept_all(listener, entrance));
     }
-    tokio::select! {
+    accepting
+}
+
+/// Waits until `shutdown` is ready, then drops the listeners of `clients`. A panic in any is passed on.
+pub(super) async fn accept_until(
+    shutdown: impl Future<Output = ()>,
+    mut clients: JoinSet<()>,
+    others: &mut JoinSet<()>,
+) {
+    let ended = tokio::select! {
         biased;
-        () = shutdown => {}
-        ended = accepting.join_next() => {
-            if let Some(Err(error)) = ended && error.is_panic() {
-                std::panic::resume_unwind(error.into_panic());
-            }
-        }
+        () = shutdown => None,
+        Some(ended) = clients.join_next() => ended.err(),
+        Some(ended) = others.join_next() => ended.err(),
+    };
+    if let Some(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
-    accepting.shutdown().await;
+    clients.shutdown().await;
 }
 
 async fn accept_all(listener: Listener, entrance: Arc<Entrance>) {
@@ -178,8 +186,7 @@ fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer) {
             door.state.tally().connections_accepted.add(1);
             let serving = Serving::new(door.state.clone());
             let arrival = Arrival { stream, peer, began: tokio::time::Instant::now(), permit };
-            // Boxed, because spawning moves a future several times, and this one is 4 KiB.
-            tokio::spawn(Box::pin(connection::serve(serving, arrival, entrance.clone())));
+            tokio::spawn(connection::serve(serving, arrival, entrance.clone()));
         }
         Err(why) => door.refuse(stream, why, entrance.tls.is_some()),
     }

@@ -17,6 +17,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ::http::Request;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,8 +29,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::entrance::{Arrival, Entrance};
-use crate::connection::{EventStream, Permit, Requests, StrictStream};
-use crate::http::{self, ConnectionRefused, HeadRefused, Peer, State, TakeOver};
+use crate::connection::{Accepted, EventStream, First, Permit, Requests, Stream, StrictStream};
+use crate::http::{self, Answer, ConnectionRefused, HeadRefused, Peer, State, TakeOver};
 
 /// How long a connection may be without a new request once it had one, whatever it does meanwhile.
 /// Longer than the 60 s after which load balancers close an idle connection by themselves: so it is
@@ -40,9 +41,11 @@ const QUIET_MAX: Duration = Duration::from_secs(75);
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 
 /// What connections are to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     Serve,
+    /// As the next, for those of listeners that serve clients.
+    FinishClients,
     /// Answer what was asked, then end.
     Finish,
     /// End now.
@@ -94,14 +97,51 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
                 Some(arrival) => arrival,
                 None => return,
             },
-            // Nothing was asked yet.
-            _ = phases.changed() => return,
+            // Nothing was asked yet, but it was let in: it has until the end.
+            _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
         },
     };
-    let Arrival { stream, peer, began, permit } = arrival;
-    let (stream, requests) = StrictStream::new(stream, began);
+    let Arrival { mut stream, peer, began, permit } = arrival;
+    let limits = serving.state.limits();
+    let due = began + Duration::from_millis(limits.handshake_timeout_ms);
+    let first = tokio::select! {
+        biased;
+        first = First::read(&mut stream, limits.header_bytes_max, limits.headers_max) => first,
+        // It was let in, and may ask once.
+        _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
+        () = tokio::time::sleep_until(due) => return note_no_request(&serving.state, peer),
+    };
+    let Ok(First { bytes, upgrade }) = first else { return };
     let caller = Caller { peer, permit, entrance };
-    let taken_over = serve_http(&serving.state, stream, &requests, &caller, phases).await;
+    let answered = match upgrade {
+        Some((request, head_len)) if http::asks_for_websocket(&request, caller.entrance.serves) => {
+            // Boxed: it may wait for others, and is gone when the session begins.
+            match Box::pin(caller.accept(request)).await {
+                Ok(accepted) => {
+                    drop((serving, caller));
+                    return accepted.run(stream, bytes.slice(head_len..)).await;
+                }
+                Err(answer) => Some(*answer),
+            }
+        }
+        _ => None,
+    };
+    // Boxed: most connections never come here.
+    let first = (stream, bytes, began, answered);
+    Box::pin(serve_rest(serving, caller, phases, first)).await;
+}
+
+/// What is not a WebSocket from its first read on; `answered` is the answer to the first request if
+/// there is one already.
+async fn serve_rest(
+    serving: Serving,
+    caller: Caller,
+    phases: watch::Receiver<Phase>,
+    (stream, read, began, answered): (Stream, Bytes, Instant, Option<Answer>),
+) {
+    let (stream, requests) = StrictStream::new(stream, read, began);
+    let served = serve_http(&serving.state, stream, &requests, &caller, answered, phases);
+    let taken_over = served.await;
     // hyper has let go of the socket, and what it held is gone.
     if let Some((events, stream)) = taken_over.zip(requests.take()) {
         drop((serving, requests, caller));
@@ -122,7 +162,7 @@ impl Caller {
     ///
     /// # Errors
     /// Why the client that a proxy names is not let in.
-    fn admit(&self, request: &Request<Incoming>) -> Admitted {
+    fn admit<B>(&self, request: &Request<B>) -> Admitted {
         let door = &self.entrance.door;
         let client = door.state().options().trusted_proxies.client(self.peer, request.headers());
         // Others are answered and forgotten: the connection is the proxy's.
@@ -130,6 +170,30 @@ impl Caller {
             return (client, Ok(self.permit.clone()));
         }
         (client, door.admit_peer(client))
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>) -> Answer {
+        let state = self.entrance.door.state();
+        let (peer, admitted) = self.admit(&request);
+        match admitted {
+            Err(why) => http::refuse_client(state, why),
+            Ok(permit) => {
+                if let Some(permit) = permit {
+                    request.extensions_mut().insert(permit);
+                }
+                http::handle(state.clone(), request, peer, self.entrance.serves).await
+            }
+        }
+    }
+
+    /// Makes a session of a head, or says why not.
+    async fn accept(&self, request: Request<()>) -> Result<Accepted, Box<Answer>> {
+        let state = self.entrance.door.state();
+        let (peer, admitted) = self.admit(&request);
+        let permit = admitted.map_err(|why| Box::new(http::refuse_client(state, why)))?;
+        let mut accepted = http::accept(state, request, peer).await?;
+        accepted.hold(permit);
+        Ok(accepted)
     }
 }
 
@@ -141,25 +205,21 @@ async fn serve_http(
     stream: StrictStream,
     requests: &Requests,
     caller: &Caller,
+    answered: Option<Answer>,
     mut phases: watch::Receiver<Phase>,
 ) -> Option<EventStream> {
-    let refused_upgrade = Mutex::new(None);
-    let taken_over = Mutex::new(None);
-    let service = service_fn(|mut request| {
+    let (refused_upgrade, taken_over) = (Mutex::new(None), Mutex::new(None));
+    let (answered, now) = (Mutex::new(answered), phases.clone());
+    let service = service_fn(|request: Request<Incoming>| {
         let may_be_served = requests.next_may_be_served();
-        let (peer, admitted) = caller.admit(&request);
+        let (answered, now) = (answered.lock().take(), &now);
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
-        let (state, refused_upgrade, taken_over) = (state.clone(), &refused_upgrade, &taken_over);
+        let (refused_upgrade, taken_over) = (&refused_upgrade, &taken_over);
         async move {
-            let answer = match admitted {
-                _ if !may_be_served => http::refuse_ambiguous(&state),
-                Err(why) => http::refuse_client(&state, why),
-                Ok(permit) => {
-                    if let Some(permit) = permit {
-                        request.extensions_mut().insert(permit);
-                    }
-                    http::handle(state, request, peer, caller.entrance.serves).await
-                }
+            let mut answer = match answered {
+                Some(answer) if may_be_served => answer,
+                None if may_be_served => caller.answer(request).await,
+                _ => http::refuse_ambiguous(state),
             };
             if let Some(events) = TakeOver::of(&answer) {
                 requests.want();
@@ -169,6 +229,8 @@ async fn serve_http(
             if http::is_last(&answer) {
                 requests.refuse();
                 *refused_upgrade.lock() = upgrade;
+            } else if caller.entrance.ends_in(*now.borrow()) {
+                http::make_last(&mut answer);
             }
             Ok::<_, Infallible>(answer)
         }
@@ -191,9 +253,12 @@ async fn serve_http(
             Event::TakenOver(events) => return Some(events),
             Event::Cut => return None,
             Event::Phase => match *phases.borrow_and_update() {
-                Phase::Serve => {}
-                Phase::Finish => connection.as_mut().graceful_shutdown(),
                 Phase::Cut => return None,
+                // hyper would end one that was let in and has not asked yet, too. It may ask once.
+                phase if caller.entrance.ends_in(phase) && requests.latest().is_some() => {
+                    connection.as_mut().graceful_shutdown();
+                }
+                _ => {}
             },
             Event::Late => {
                 if due() <= Instant::now() {
@@ -263,6 +328,12 @@ fn note_end(state: &State, ended: hyper::Result<()>, peer: Peer) {
         state.tally().heads_refused(HeadRefused::Malformed).add(1);
     }
     tracing::debug!(%peer, "connection ended: {error}");
+}
+
+/// Nothing came at all.
+fn note_no_request(state: &State, peer: Peer) {
+    state.tally().heads_refused(HeadRefused::Timeout).add(1);
+    tracing::debug!(%peer, "connection ended: no request in time");
 }
 
 fn note_late(state: &State, requests: &Requests, peer: Peer) {

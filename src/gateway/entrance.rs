@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ProtocolVersion;
 
 use super::accept::Door;
+use super::connection::Phase;
 use super::proxy;
 use super::tls::Certificates;
 use crate::connection::{Permit, Stream};
@@ -37,6 +38,11 @@ impl Entrance {
     /// Whether there is nothing to go through.
     pub(super) fn is_plain(&self) -> bool {
         !self.proxy_protocol && self.tls.is_none()
+    }
+
+    /// Whether connections by it are to end in this phase.
+    pub(super) fn ends_in(&self, phase: Phase) -> bool {
+        phase >= Phase::Finish || (phase == Phase::FinishClients && self.serves.clients)
     }
 
     /// Goes through it. `None` if the connection is refused, or ended; it has been told then, where

@@ -1,19 +1,11 @@
 //! Floor 7: the gateway: a listener, HTTP connections, a hub, and how all of it starts and ends.
 //!
-//! How it ends, once the future given to [`Gateway::serve`] is ready:
-//! 1. **Close the doors.** The listeners are dropped: new connections go elsewhere, or wait in a socket
-//!    that a parent holds.
-//! 2. **Finish HTTP.** Idle connections are closed, requests that are being served are answered;
-//!    this may take half a second.
-//! 3. **Drain the hub** (see [`Hub::drain`]): publications that were acknowledged go out, sessions
-//!    are closed, all within the configured time, which phase 2 is part of.
-//! 4. **Cut** the HTTP connections that are still there, and tell the application what is left to tell.
-//!
-//! In all it takes the configured time and two seconds at most; hurried, two seconds.
+//! How it ends, once the future given to [`Gateway::serve`] is ready: see [`drain`].
 
 mod accept;
 mod connection;
 mod descriptors;
+mod drain;
 mod entrance;
 mod error;
 mod inherited;
@@ -46,10 +38,10 @@ use crate::auth::{AllowAnyone, NoTokens};
 use crate::base::access::Authoriser;
 use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
-use crate::config::{ConfigError, ListenAddress, ListenerSettings, Settings};
+use crate::config::{ConfigError, DrainSettings, ListenAddress, ListenerSettings, Settings};
 use crate::hooks::Hooks;
 use crate::http::{State, StateOptions};
-use crate::hub::{DrainOptions, DrainReport, Hub};
+use crate::hub::{DrainReport, Hub};
 use accept::Door;
 use connection::Phase;
 use entrance::Entrance;
@@ -58,12 +50,6 @@ use listener::Listener;
 use outward::{Outward, Telling};
 use reload::Reloader;
 use tls::Certificates;
-
-/// How long requests that are being served may take when the gateway ends.
-const FINISH_HTTP: Duration = Duration::from_millis(500);
-
-/// How long HTTP connections may take to be gone once they are cut.
-const AFTER_CUT: Duration = Duration::from_secs(1);
 
 /// A gateway that listens and does not serve yet.
 #[derive(Debug)]
@@ -74,7 +60,7 @@ pub struct Gateway {
     reloader: Arc<Reloader>,
     reload_interval: Duration,
     per_address_exempt: Vec<Network>,
-    drain_timeout: Duration,
+    drain: DrainSettings,
     telling: Telling,
 }
 
@@ -176,7 +162,7 @@ impl Gateway {
             reload: Arc::default(),
             reload_interval: Duration::from_millis(kept.tls_reload_interval_ms),
             per_address_exempt: kept.per_address_exempt.clone(),
-            drain_timeout: Duration::from_millis(kept.drain_timeout_ms),
+            drain: kept.drain,
             telling: Telling::start(&hooks),
             reloader: Arc::new(Reloader::new(state, rotating, Outward { fetching, hooks }, kept)),
         })
@@ -207,7 +193,7 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> DrainReport {
-        let Self { doors, state, per_address_exempt, drain_timeout, reload, telling, .. } = self;
+        let Self { doors, state, per_address_exempt, drain, reload, telling, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serve);
         let door = Arc::new(Door::new(state.clone(), per_address_exempt, phases));
         let certificates = doors.iter().filter_map(|door| door.tls.clone()).collect();
@@ -218,26 +204,24 @@ impl Gateway {
             self.reload_interval,
             reload,
         ));
-        let listeners = doors.into_iter().map(|opened| opened.entrance(door.clone())).collect();
-        drop(door);
-        accept::accept_until(shutdown, listeners).await;
-        tracing::info!(sessions = state.hub().session_count(), "draining: no listener is left");
-        let mut ends = Instant::now() + drain_timeout;
-        let mut hurry = pin!(hurry);
-        let report = tokio::select! {
-            biased;
-            () = &mut hurry => {
-                ends = Instant::now();
-                hurried(state.hub()).await
-            }
-            report = drain(state.hub(), &phase, drain_timeout) => report,
+        let (clients, others): (Vec<_>, Vec<_>) =
+            doors.into_iter().partition(|opened| opened.settings.serves.clients);
+        let accept_at = |doors: Vec<Opened>| {
+            accept::start(doors.into_iter().map(|opened| opened.entrance(door.clone())).collect())
         };
-        phase.send_replace(Phase::Cut);
-        // What the application is still to be told has what is left of the time.
-        let told = telling.end(ends.max(Instant::now() + AFTER_CUT));
-        let _ = tokio::join!(tokio::time::timeout(AFTER_CUT, phase.closed()), told);
-        let DrainReport { sessions, killed, undelivered_bytes } = report;
-        tracing::info!(sessions, killed, undelivered_bytes, "drained");
+        let (clients, mut others) = (accept_at(clients), accept_at(others));
+        drop(door);
+        let (mut hurry, mut is_hurried) = (pin!(outward::for_good(hurry)), false);
+        let end = async {
+            shutdown.await;
+            is_hurried = drain::not_ready(&state, drain, hurry.as_mut()).await;
+        };
+        accept::accept_until(end, clients, &mut others).await;
+        let ends = Instant::now() + drain.timeout;
+        let report = drain::close(&state, drain, &phase, hurry.as_mut(), is_hurried).await;
+        phase.send_replace(Phase::Finish);
+        others.shutdown().await;
+        tokio::join!(drain::cut(&state, &phase, &report), telling.end(ends, hurry));
         report
     }
 }
@@ -268,24 +252,6 @@ fn state_options(authoriser: Arc<Rotating>, settings: Settings) -> StateOptions 
         http_limits: settings.http,
         message_limits: settings.messages,
     }
-}
-
-/// Phases 2 and 3.
-async fn drain(hub: &Hub, phase: &watch::Sender<Phase>, timeout: Duration) -> DrainReport {
-    let began = Instant::now();
-    phase.send_replace(Phase::Finish);
-    let finish = FINISH_HTTP.min(timeout / 4);
-    if tokio::time::timeout(finish, phase.closed()).await.is_err() {
-        tracing::info!("draining: HTTP requests are still being served");
-    }
-    let timeout = timeout.saturating_sub(began.elapsed());
-    tracing::info!(timeout_ms = timeout.as_millis() as u64, "draining: the hub");
-    hub.drain(DrainOptions { timeout, ..Default::default() }).await
-}
-
-async fn hurried(hub: &Hub) -> DrainReport {
-    tracing::warn!("draining is cut short");
-    hub.drain(DrainOptions { timeout: Duration::ZERO, ..Default::default() }).await
 }
 
 impl Opened {

@@ -1,6 +1,8 @@
 //! What a gateway does outward: the keys that it fetches, the application that it asks and tells.
 
-use std::time::Instant;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -8,6 +10,9 @@ use tokio::task::JoinSet;
 use super::error::StartError;
 use super::jwks::Fetching;
 use crate::hooks::{HookSettings, Hooks};
+
+/// How long the application has for what it is still to be told, however late it is.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Both, for a reload.
 #[derive(Debug)]
@@ -43,9 +48,32 @@ impl Telling {
         Self { end, task }
     }
 
-    /// Has it told what is left, until then at most.
-    pub(super) async fn end(mut self, until: Instant) {
-        let _ = self.end.send(until.into());
-        while self.task.join_next().await.is_some() {}
+    /// Has it told what is left, until then at most, and at least for [`LAST`]; if somebody hurries, at
+    /// most for that.
+    pub(super) async fn end(mut self, until: Instant, hurry: impl Future<Output = ()>) {
+        let least = Instant::now() + LAST;
+        let _ = self.end.send(until.max(least).into());
+        let hurried = async {
+            hurry.await;
+            tokio::time::sleep_until(least.into()).await;
+        };
+        tokio::select! {
+            biased;
+            _ = self.task.join_next() => {}
+            () = hurried => {}
+        }
     }
+}
+
+/// Ready whenever it is asked, once it was.
+pub(super) fn for_good(future: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    let mut future = Some(Box::pin(future));
+    poll_fn(move |cx| {
+        let is_ready = future.as_mut().is_none_or(|future| future.as_mut().poll(cx).is_ready());
+        if is_ready {
+            future = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    })
 }

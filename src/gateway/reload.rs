@@ -90,6 +90,7 @@ impl Reloader {
         let needs_restart = config::needs_restart(&self.settings, &settings);
         // Nothing can fail from here on.
         self.authoriser.set(authoriser);
+        hub.set_limits(&settings.hub);
         hub.set_channels(settings.channels.clone());
         self.state.set_options(state_options(self.authoriser.clone(), settings));
         Ok(needs_restart)

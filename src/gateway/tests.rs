@@ -1,7 +1,7 @@
 //! A gateway on a port of its own, and bytes to it. What a WebSocket does behind the upgrade is
 //! tested elsewhere.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::auth::origin::OriginList;
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
-use crate::config::{ApiSettings, LogFormat, LogSettings};
+use crate::config::{ApiSettings, DrainSettings, LogFormat, LogSettings};
 
 fn settings() -> Settings {
     Settings {
@@ -31,8 +31,8 @@ fn settings() -> Settings {
         per_address_exempt: vec!["127.0.0.0/8".parse().unwrap()],
         trusted_proxies: Default::default(),
         tls_reload_interval_ms: 5_000,
-        drain_timeout_ms: 1_000,
-        log: LogSettings { format: LogFormat::Text, filter: "info".into() },
+        drain: DrainSettings { timeout: Duration::from_secs(1), ..DrainSettings::default() },
+        log: LogSettings { format: LogFormat::Text, filter: "info".into(), queue_lines_max: 64 },
     }
 }
 
@@ -210,7 +210,7 @@ async fn a_request_that_never_ends_does_not_hold_up_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hurried_it_ends_at_once() {
     let mut settings = settings();
-    settings.drain_timeout_ms = 60_000;
+    settings.drain.timeout = Duration::from_secs(60);
     let gateway = Gateway::bind(settings, Inherited::default()).unwrap();
     let hub = gateway.hub().clone();
     // A session that nobody ends, so that the drain waits for it.

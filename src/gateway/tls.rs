@@ -107,7 +107,7 @@ impl Certificates {
     /// Sets the metric of how long it holds.
     pub(super) fn show(&self, state: &State) {
         let gauge = &state.tally().certificates_not_after[self.listener];
-        gauge.add(self.current.load().not_after_unix_s - gauge.get());
+        gauge.set(self.current.load().not_after_unix_s);
     }
 
     /// Reads the files again if they have changed, or in any case.

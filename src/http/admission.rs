@@ -15,7 +15,8 @@ use crate::base::access::{Grant, Refusal as TokenRefusal};
 use crate::base::application::{Admission, Asker, ConnectQuestion, Denial, Refused, Unchecked};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
-use crate::connection::Accept;
+use crate::connection::{Accept, UpgradeError};
+use crate::hub::{OpenError, SubscribeError};
 
 /// The channel of a peer that names none and cannot subscribe later.
 const LOBBY: &str = "lobby";
@@ -24,6 +25,16 @@ const LOBBY: &str = "lobby";
 pub(super) fn note(state: &State, why: UpgradeRefused, text: &str, peer: Peer) {
     state.tally().upgrades_refused(why).add(1);
     tracing::debug!(reason = why.name(), %peer, "listener refused: {text}");
+}
+
+/// Why there is no session, of what the hub said.
+pub(super) fn reason(error: &UpgradeError) -> UpgradeRefused {
+    match error {
+        UpgradeError::Open(OpenError::TooManySessionsOfUser(_))
+        | UpgradeError::Subscribe(_, SubscribeError::ChannelFull(_)) => UpgradeRefused::Share,
+        _ if error.status() == StatusCode::SERVICE_UNAVAILABLE => UpgradeRefused::Overloaded,
+        _ => UpgradeRefused::Handshake,
+    }
 }
 
 /// Names the peer where it has an address.

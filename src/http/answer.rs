@@ -106,7 +106,7 @@ impl Refusal {
         if self.close {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(RETRY_AFTER, RETRY_AFTER_S);
         }
         answer
@@ -126,7 +126,8 @@ impl Challenge {
 /// There is nothing at the path.
 pub(super) fn nothing() -> Answer {
     let text = "there is nothing at this path; there are GET /, GET /fanfare.js, GET /ws, GET /sse, \
-                POST /publish, GET /channel, POST /api/{method}, GET /health and GET /metrics";
+                POST /publish, GET /channel, POST /api/{method}, GET /health, GET /metrics and \
+                GET /openapi.json, which describes them";
     Refusal::new(StatusCode::NOT_FOUND, text).answer()
 }
 

@@ -3,7 +3,10 @@
 //! Open to everybody who reaches the port, as scrapers expect: it shows numbers, and no name of a
 //! channel, user or peer.
 
+mod drain;
 mod gateway;
+mod limits;
+mod log;
 mod outgoing;
 mod process;
 mod table;
@@ -87,9 +90,22 @@ impl Samples<'_> {
     }
 }
 
+/// All of them.
+fn metrics() -> impl Iterator<Item = &'static Metric> {
+    let all: [&[Metric]; 6] = [
+        table::METRICS,
+        gateway::METRICS,
+        drain::METRICS,
+        limits::METRICS,
+        log::METRICS,
+        outgoing::METRICS,
+    ];
+    all.into_iter().flatten()
+}
+
 fn text(source: &Source<'_>) -> String {
     let mut text = String::with_capacity(16 << 10);
-    for metric in table::METRICS.iter().chain(gateway::METRICS).chain(outgoing::METRICS) {
+    for metric in metrics() {
         let head = text.len();
         let Metric { name, help, kind, read } = metric;
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());

@@ -9,11 +9,12 @@
 //! | `POST /publish`, `GET /channel` | for curl ([`plain`]) |
 //! | `POST /api/{method}` | for backends ([`api`]) |
 //! | `GET /api/slow` | who is behind ([`slow`]) |
-//! | `GET /health` | for load balancers ([`health`]) |
+//! | `GET /health`, `GET /ready` | for supervisors and load balancers ([`health`]) |
 //! | `GET /metrics` | for Prometheus ([`metrics`]) |
+//! | `GET /openapi.json` | all of this for programs ([`openapi`]) |
 //!
-//! Who may: [`guard`]. The page, the client, `/health` and `/metrics` are open to everybody who reaches the
-//! port: they show numbers and no names.
+//! Who may: [`guard`]. The page, the client, `/health`, `/ready`, `/metrics` and `/openapi.json` are open
+//! to everybody who reaches the port: they show numbers and no names.
 //!
 //! An answer never repeats a token, a key or a message, and neither does a log line. A query may
 //! hold a token, so no log line has one.
@@ -27,6 +28,7 @@ mod guard;
 mod health;
 mod json;
 mod metrics;
+mod openapi;
 mod page;
 mod peer;
 mod plain;
@@ -47,6 +49,8 @@ use hyper::body::Incoming;
 
 use answer::Refusal;
 
+use crate::connection::Accepted;
+
 pub use answer::Answer;
 pub use forwarded::TrustedProxies;
 pub use peer::{Peer, Serves};
@@ -55,6 +59,34 @@ pub use state::{State, StateOptions};
 pub use tally::{ConnectionRefused, EntryRefused, HeadRefused, LISTENERS_MAX, Tally};
 
 use router::{Find, Route};
+
+/// Whether a head that came first on its connection asks for a WebSocket: for [`accept`], then.
+pub fn asks_for_websocket(request: &Request<()>, serves: Serves) -> bool {
+    let found = router::find(request.method(), request.uri().path());
+    found == Find::Route(Route::WebSocket)
+        && serves.has(Route::WebSocket)
+        && lists_websocket(request.headers())
+}
+
+/// Makes a session of a head that came first on its connection and in one piece.
+///
+/// # Errors
+/// The answer that says why not; the connection ends with it.
+pub async fn accept(
+    state: &Arc<State>,
+    request: Request<()>,
+    peer: Peer,
+) -> Result<Accepted, Box<Answer>> {
+    let accepted = websocket::accept(state, request, peer).await;
+    let status = accepted
+        .as_ref()
+        .map_or_else(|answer| answer.status(), |_| StatusCode::SWITCHING_PROTOCOLS);
+    note_answer(state, &Find::Route(Route::WebSocket), status, peer);
+    accepted.map_err(|mut answer| {
+        make_last(&mut answer);
+        answer
+    })
+}
 
 /// Answers a request of `peer` on a listener that serves so much. Never fails: what cannot be done is
 /// an answer too.
@@ -71,22 +103,26 @@ pub async fn handle(
         Find::Route(route) | Find::WrongMethod { route, .. } if !serves.has(route) => Find::Nothing,
         found => found,
     };
-    let wants_upgrade = asks_for_websocket(request.headers());
+    let wants_upgrade = lists_websocket(request.headers());
     let mut answer = match &route {
         Find::Route(route) => serve(&state, *route, request, peer).await,
-        Find::WrongMethod { route: Route::WebSocket, allow } => {
+        Find::WrongMethod { route: Route::WebSocket, allow } if wants_upgrade => {
             websocket::wrong_method(&state, allow, peer)
         }
         Find::WrongMethod { allow, .. } => answer::wrong_method(allow),
         Find::Nothing => answer::nothing(),
     };
     // What comes behind an upgrade that was not accepted may be frames: never read it as a request.
-    if wants_upgrade && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if wants_upgrade {
+        make_last(&mut answer);
     }
-    state.tally().answered(&route, answer.status());
-    tracing::debug!(route = route.name(), status = answer.status().as_u16(), %peer, "answered");
+    note_answer(&state, &route, answer.status(), peer);
     answer
+}
+
+fn note_answer(state: &State, route: &Find, status: StatusCode, peer: Peer) {
+    state.tally().answered(route, status);
+    tracing::debug!(route = route.name(), status = status.as_u16(), %peer, "answered");
 }
 
 /// The answer to a request that two parsers could read differently; the connection ends with it.
@@ -98,9 +134,9 @@ pub fn refuse_ambiguous(state: &State) -> Answer {
 }
 
 /// Whether what a request asks for holds its connection for as long as it lives.
-pub fn asks_for_session(request: &Request<Incoming>) -> bool {
+pub fn asks_for_session<B>(request: &Request<B>) -> bool {
     let route = router::find(request.method(), request.uri().path());
-    route == Find::Route(Route::EventStream) || asks_for_websocket(request.headers())
+    route == Find::Route(Route::EventStream) || lists_websocket(request.headers())
 }
 
 /// The answer to a request whose client has too many connections, or opens them too fast.
@@ -114,7 +150,14 @@ pub fn is_last(answer: &Answer) -> bool {
     answer.headers().get(CONNECTION).is_some_and(|value| value == "close")
 }
 
-fn asks_for_websocket(headers: &HeaderMap) -> bool {
+/// Makes an answer the last of its connection, unless that becomes something else with it.
+pub fn make_last(answer: &mut Answer) {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+fn lists_websocket(headers: &HeaderMap) -> bool {
     headers.get_all(UPGRADE).iter().any(|value| {
         let mut names = value.as_bytes().split(|&byte| byte == b',');
         names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
@@ -132,6 +175,8 @@ async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, pee
         Route::Slow => slow::show(state, &request),
         Route::Api => api::call(state, request).await,
         Route::Health => health::show(state),
+        Route::Ready => health::show_ready(state),
         Route::Metrics => metrics::show(state),
+        Route::OpenApi => openapi::show(),
     }
 }

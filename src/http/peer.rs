@@ -33,12 +33,12 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What a listener answers; anything else is not there. `/health` always is.
+/// What a listener answers; anything else is not there. `/health` and `/ready` always are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Serves {
     /// WebSockets, event streams, and the page.
     pub clients: bool,
-    /// The HTTP API, and `/publish` and `/channel`.
+    /// The HTTP API and its description, and `/publish` and `/channel`.
     pub api: bool,
     /// `/metrics`.
     pub metrics: bool,
@@ -51,9 +51,9 @@ impl Serves {
     pub(super) fn has(self, route: Route) -> bool {
         match route {
             Route::Page | Route::Script | Route::WebSocket | Route::EventStream => self.clients,
-            Route::Publish | Route::Channel | Route::Slow | Route::Api => self.api,
+            Route::Publish | Route::Channel | Route::Slow | Route::Api | Route::OpenApi => self.api,
             Route::Metrics => self.metrics,
-            Route::Health => true,
+            Route::Health | Route::Ready => true,
         }
     }
 }

@@ -15,7 +15,9 @@ pub(super) enum Route {
     Slow,
     Api,
     Health,
+    Ready,
     Metrics,
+    OpenApi,
 }
 
 /// What a method and a path lead to.
@@ -32,7 +34,7 @@ pub(super) enum Find {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 10] = [
+    pub(super) const ALL: [Route; 12] = [
         Route::Page,
         Route::Script,
         Route::WebSocket,
@@ -42,7 +44,9 @@ impl Route {
         Route::Slow,
         Route::Api,
         Route::Health,
+        Route::Ready,
         Route::Metrics,
+        Route::OpenApi,
     ];
 
     /// The row: the path, and the methods. hyper leaves out the body of an answer to HEAD.
@@ -57,7 +61,9 @@ impl Route {
             Route::Slow => ("/api/slow", "GET, HEAD"),
             Route::Api => ("/api/{method}", "POST"),
             Route::Health => ("/health", "GET, HEAD"),
+            Route::Ready => ("/ready", "GET, HEAD"),
             Route::Metrics => ("/metrics", "GET, HEAD"),
+            Route::OpenApi => ("/openapi.json", "GET, HEAD"),
         }
     }
 
@@ -66,7 +72,8 @@ impl Route {
         self.row().0
     }
 
-    const fn allow(self) -> &'static str {
+    /// Its methods, as `Allow` lists them.
+    pub(super) const fn allow(self) -> &'static str {
         self.row().1
     }
 }

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use rand::RngExt as _;
 
 use super::admission::{
-    Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby,
+    Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
 };
 use super::answer::{self, Answer, Refusal};
 use super::peer::Peer;
@@ -92,7 +92,7 @@ async fn decide<B>(
 }
 
 fn refused(error: UpgradeError) -> (UpgradeRefused, Refusal) {
-    (UpgradeRefused::Overloaded, Refusal::new(error.status(), error.to_string()))
+    (reason(&error), Refusal::new(error.status(), error.to_string()))
 }
 
 /// Whether it wants to be told who comes and goes, in each of its channels.

@@ -34,6 +34,8 @@ pub struct Tally {
     pub config_reloads: [Count; 2],
     /// By listener, the second since 1970 at which its certificate is over; 0 if it has none.
     pub certificates_not_after: [Gauge; LISTENERS_MAX],
+    /// 0, and from SIGTERM on the number of the phase in which the gateway ends.
+    pub drain_phase: Gauge,
     /// Of fetching the keys of tokens.
     pub jwks: Arc<JwksCounters>,
     entries_refused: [Count; EntryRefused::ALL.len()],
@@ -155,10 +157,12 @@ pub(super) enum UpgradeRefused {
     Handshake,
     Overloaded,
     Application,
+    /// Its user or its channel has what it may have; others get in.
+    Share,
 }
 
 impl UpgradeRefused {
-    pub(super) const ALL: [UpgradeRefused; 7] = [
+    pub(super) const ALL: [UpgradeRefused; 8] = [
         UpgradeRefused::Origin,
         UpgradeRefused::Query,
         UpgradeRefused::Token,
@@ -166,6 +170,7 @@ impl UpgradeRefused {
         UpgradeRefused::Handshake,
         UpgradeRefused::Overloaded,
         UpgradeRefused::Application,
+        UpgradeRefused::Share,
     ];
 
     /// Its name in metrics and logs.
@@ -178,6 +183,7 @@ impl UpgradeRefused {
             UpgradeRefused::Handshake => "handshake",
             UpgradeRefused::Overloaded => "overloaded",
             UpgradeRefused::Application => "application",
+            UpgradeRefused::Share => "share",
         }
     }
 }

@@ -7,11 +7,12 @@
 //! A refusal ends the connection: what comes behind a refused handshake is never read as a request.
 
 use http::header::ALLOW;
-use http::{HeaderValue, Request, StatusCode};
+use http::request::Parts;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 
 use super::admission::{
-    Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby,
+    Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
 };
 use super::answer::{Answer, Refusal};
 use super::peer::Peer;
@@ -22,7 +23,7 @@ use crate::auth::token::{self, Place};
 use crate::base::access::{Grant, Rules};
 use crate::base::disconnect::Disconnect;
 use crate::base::ids::ChannelName;
-use crate::connection::{self, Accept, UpgradeError};
+use crate::connection::{self, Accept, Accepted, UpgradeError};
 use crate::frame::{self, HandshakeError};
 use crate::protocol::WireFormat;
 
@@ -40,38 +41,49 @@ struct Wanted {
 const RAW_IS_FOR_ONE: &str = "format=raw is for one channel: a plain message does not say which channel it is from; use \
      format=json or a connection for each channel";
 
-/// Makes a session of a request, or says why not.
+/// Makes a session of a request of hyper's, or says why not.
 pub(super) async fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> Answer {
     let (parts, body) = request.into_parts();
-    // Nobody is asked about what is no handshake.
-    if state.hub.application().is_some_and(|application| application.decides_connects())
-        && let Err(error) = frame::check(&parts)
-    {
-        note(state, UpgradeRefused::Handshake, &error.to_string(), peer);
-        return UpgradeError::Handshake(error).response();
+    if let Err(answer) = check_handshake(state, &parts, peer) {
+        return *answer;
     }
     let request = Request::from_parts(parts, body);
-    let accept = match decide(state, &request, peer).await {
-        Ok(accept) => of_peer(accept, peer),
-        Err((why, refusal)) => {
-            note(state, why, &refusal.text, peer);
-            match refusal.disconnect.clone() {
-                Some(disconnect) => only_to_close(state, &request, disconnect),
-                None => return refusal.closing().answer(),
-            }
-        }
-    };
-    match connection::upgrade(&state.hub, request, accept) {
-        Ok(answer) => answer.map(|_| Default::default()),
-        Err(error) => {
-            let why = match error.status() {
-                StatusCode::SERVICE_UNAVAILABLE => UpgradeRefused::Overloaded,
-                _ => UpgradeRefused::Handshake,
-            };
-            note(state, why, &error.to_string(), peer);
-            error.response()
-        }
+    let upgraded = decide(state, &request, peer).await.and_then(|accept| {
+        connection::upgrade(&state.hub, request, accept).map_err(|why| refused(state, &why, peer))
+    });
+    upgraded.map_or_else(|answer| *answer, |answer| answer.map(|_| Default::default()))
+}
+
+/// Makes a session of a head that came first and in one piece.
+///
+/// # Errors
+/// The answer that says why not.
+pub(super) async fn accept(
+    state: &State,
+    request: Request<()>,
+    peer: Peer,
+) -> Result<Accepted, Box<Answer>> {
+    let (parts, ()) = request.into_parts();
+    check_handshake(state, &parts, peer)?;
+    let request = Request::from_parts(parts, ());
+    let accept = decide(state, &request, peer).await?;
+    let (parts, ()) = request.into_parts();
+    connection::accept(&state.hub, &parts, accept).map_err(|why| refused(state, &why, peer))
+}
+
+/// Nobody is asked about what is no handshake.
+fn check_handshake(state: &State, parts: &Parts, peer: Peer) -> Result<(), Box<Answer>> {
+    let is_asked =
+        state.hub.application().is_some_and(|application| application.decides_connects());
+    match is_asked.then(|| frame::check(parts)) {
+        Some(Err(error)) => Err(refused(state, &UpgradeError::Handshake(error), peer)),
+        _ => Ok(()),
     }
+}
+
+fn refused(state: &State, error: &UpgradeError, peer: Peer) -> Box<Answer> {
+    note(state, reason(error), &error.to_string(), peer);
+    Box::new(error.response())
 }
 
 /// For a peer that is refused by a close. A subprotocol it offered is selected, or a browser would
@@ -95,8 +107,20 @@ pub(super) fn wrong_method(state: &State, allow: &'static str, peer: Peer) -> An
     answer
 }
 
-/// Whether the request may, before it is known to be a proper handshake. The cheap checks first.
-async fn decide<B>(
+/// Whether the request may, before it is known to be a proper handshake.
+async fn decide<B>(state: &State, request: &Request<B>, peer: Peer) -> Result<Accept, Box<Answer>> {
+    let checked = check(state, request, peer).await.or_else(|(why, refusal)| {
+        note(state, why, &refusal.text, peer);
+        match refusal.disconnect.clone() {
+            Some(disconnect) => Ok(only_to_close(state, request, disconnect)),
+            None => Err(Box::new(refusal.closing().answer())),
+        }
+    });
+    checked.map(|accept| of_peer(accept, peer))
+}
+
+/// The cheap checks first.
+async fn check<B>(
     state: &State,
     request: &Request<B>,
     peer: Peer,

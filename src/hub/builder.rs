@@ -97,8 +97,11 @@ impl HubBuilder {
 
     setters! {
         sessions_max: usize,
+        sessions_per_user_max: usize,
         channels_max: usize,
         subscriptions_per_session_max: usize,
+        subscribers_per_channel_max: usize,
+        publishes_per_session_per_s_max: u32,
         publications_pending_max: usize,
         publication_bytes_pending_max: usize,
         outbox_bytes_max: usize,
@@ -138,15 +141,14 @@ impl HubBuilder {
             stale: SegQueue::new(),
             keeping: SegQueue::new(),
             behind: Behind::default(),
-            channels: ArcSwap::from_pointee(
-                self.channels.with_policy(self.limits.slow_consumer_policy),
-            ),
+            channels: ArcSwap::from_pointee(self.channels.settled(&self.limits)),
             epochs: Epochs::new(),
             streams: Default::default(),
             flow: Flow::new(self.limits.publication_bytes_pending_max, counters.clone(), memory),
             counters,
             clock: Arc::new(Clock::new(1, unix_s())),
             application: self.application,
+            entry_limits: ArcSwap::from_pointee(self.limits.clone()),
             limits: self.limits,
         });
         for index in 0..shared.lanes.len() {

@@ -12,13 +12,16 @@
 //! 2. `state` belongs to the holder of the duty. The lock around it says so to the compiler; it is
 //!    never contended, because there is one duty.
 //! 3. A lane loads its snapshot.
-//! 4. `subscribers` is written by the holder of the duty, read by anybody (Relaxed: a figure).
+//! 4. `seats` is raised by whoever is about to post a join, lowered by the holder of the duty for a
+//!    leave.
+//! 5. `subscribers` is written by the holder of the duty, read by anybody (Relaxed: a figure).
 //!
 //! # Orderings
 //! | location | writer | reader | order | pairs with |
 //! |---|---|---|---|---|
 //! | `mailbox` | anybody | holder of the duty | see [`Mailbox`] | |
 //! | `snapshots` | holder of the duty | lanes | `ArcSwap` | stored before the publication is posted |
+//! | `seats` | whoever joins +, holder of the duty − | whoever joins | Relaxed exchange | itself: a seat is taken before its join is posted and given back after its leave, so there are never more members than seats |
 //! | `subscribers` | holder of the duty | anybody | Relaxed | nothing: a figure |
 //! | `options` | whoever changes the rules | anybody | `ArcSwap` | nothing: what is on its way goes by the old ones or the new ones, whole |
 //!
@@ -39,6 +42,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::drain::Farewell;
 use super::encoded::{Encoded, Origin};
 use super::flow::ChannelFlow;
 use super::lane::Item;
@@ -75,6 +79,8 @@ pub(crate) struct Channel {
     state: Mutex<State>,
     snapshots: Box<[SnapshotSwap<Arc<Session>>]>,
     subscribers: AtomicUsize,
+    /// Members, and those whose join is on its way.
+    seats: AtomicUsize,
     _place: Place,
 }
 
@@ -84,6 +90,8 @@ pub(crate) enum Letter {
     Publish(Arc<Prepared>, Option<Box<Terms>>),
     Join(Box<Join>),
     Leave(Box<Leave>),
+    /// A session is about to be closed, behind what was posted before.
+    Farewell(Arc<Farewell>),
     /// Who is in it?
     Presence(Asked),
     /// A question to what the channel keeps, in order with everything else.
@@ -150,6 +158,7 @@ impl Channel {
             state: Mutex::new(state),
             snapshots: (0..lanes).map(|_| SnapshotSwap::new(nobody.clone())).collect(),
             subscribers: AtomicUsize::new(0),
+            seats: AtomicUsize::new(0),
         }
     }
 
@@ -171,6 +180,17 @@ impl Channel {
     /// Members, as of the last letter taken.
     pub(crate) fn subscribers(&self) -> usize {
         self.subscribers.load(Ordering::Relaxed)
+    }
+
+    /// Takes a seat for a join that is about to be posted.
+    ///
+    /// # Errors
+    /// How many there are, if all are taken.
+    pub(crate) fn take_seat(&self) -> Result<(), usize> {
+        let max = self.options.load_full().subscribers_max.unwrap_or(usize::MAX);
+        let take = |taken: usize| (taken < max).then_some(taken + 1);
+        let taken = self.seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.map(drop).map_err(|_| max)
     }
 
     /// The lane's snapshot.
@@ -248,6 +268,7 @@ impl Channel {
             Letter::Leave(leave) => {
                 let Leave { session, reply } = *leave;
                 state.roster.leave(usize::from(session.lane), session.id, state.number);
+                self.seats.fetch_sub(1, Ordering::Relaxed);
                 self.count(state, shared, -1);
                 self.note_presence(&session, false, state, shared);
                 state.stream.note_use(shared);
@@ -256,6 +277,10 @@ impl Channel {
                 if let Some(frame) = reply {
                     self.reply(session, frame, Vec::new(), true, shared);
                 }
+            }
+            Letter::Farewell(farewell) => {
+                let lane = &shared.lanes[usize::from(farewell.session.lane)];
+                lane.post(Item::Farewell { channel: self.clone(), farewell });
             }
             Letter::Presence(asked) => {
                 let members = || state.roster.members();

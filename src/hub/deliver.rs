@@ -219,7 +219,7 @@ impl Delivery {
         self.tally.deliveries += replay.len() as u64;
         for gone in replay.iter().filter(|missed| missed.is_expired(now_ms)) {
             dropped.note(DropCause::Expired);
-            let label = gone.label(self.shared.limits.slow_consumer_policy);
+            let label = gone.label(|| self.shared.policy());
             losses.note(label, DropCause::Expired);
         }
         let told = losses.pop().and_then(|loss| gap_frame(form.format, &loss));
@@ -307,7 +307,7 @@ fn publications<'a>(pieces: &'a [Piece<'a>]) -> impl Iterator<Item = &'a Numbere
 
 /// A publication for an outbox.
 fn labelled((prepared, _): &Numbered, form: Form, shared: &Shared) -> Labelled {
-    let label = prepared.encoded.label(shared.limits.slow_consumer_policy);
+    let label = prepared.encoded.label(|| shared.policy());
     (prepared.frame(form, shared).clone(), Some(label.clone()))
 }
 

@@ -103,7 +103,7 @@ impl Encoded {
     }
 
     /// What an outbox has to know of it. `otherwise` is the policy of what goes to no channel.
-    pub(crate) fn label(&self, otherwise: SlowConsumerPolicy) -> &Arc<Label> {
+    pub(crate) fn label(&self, otherwise: impl FnOnce() -> SlowConsumerPolicy) -> &Arc<Label> {
         self.label.get_or_init(|| Arc::new(self.make_label(otherwise)))
     }
 
@@ -116,7 +116,7 @@ impl Encoded {
         }
     }
 
-    fn make_label(&self, otherwise: SlowConsumerPolicy) -> Label {
+    fn make_label(&self, otherwise: impl FnOnce() -> SlowConsumerPolicy) -> Label {
         let (key, expires_ms) = (self.key.clone(), self.expires_ms);
         let held = self.held.clone();
         match &self.channel {
@@ -127,13 +127,15 @@ impl Encoded {
                 offset: self.offset().unwrap_or_default(),
                 key,
                 expires_ms,
-                policy: options.policy.unwrap_or(otherwise),
+                policy: options.policy.unwrap_or_else(otherwise),
                 _held: held,
             },
             // Messages to a user are not values of one thing: none stands for another.
             None => {
-                let policy = match otherwise {
-                    SlowConsumerPolicy::Disconnect | SlowConsumerPolicy::DropNewest => otherwise,
+                let policy = match otherwise() {
+                    kept @ (SlowConsumerPolicy::Disconnect | SlowConsumerPolicy::DropNewest) => {
+                        kept
+                    }
                     _ => SlowConsumerPolicy::DropOldest,
                 };
                 Label {

@@ -45,6 +45,8 @@ pub enum SubscribeError {
     TooManySubscriptions(usize),
     /// The hub has as many channels as it may have.
     TooManyChannels,
+    /// The channel has as many subscribers as it may have.
+    ChannelFull(usize),
 }
 
 impl fmt::Display for SubscribeError {
@@ -58,6 +60,9 @@ impl fmt::Display for SubscribeError {
                 write!(f, "the session has {max} subscriptions, which is the limit")
             }
             Self::TooManyChannels => f.write_str("the hub has as many channels as it may have"),
+            Self::ChannelFull(max) => {
+                write!(f, "the channel has {max} subscribers, which is the limit; try again later")
+            }
         }
     }
 }
@@ -70,6 +75,8 @@ impl std::error::Error for SubscribeError {}
 pub enum OpenError {
     /// The hub has as many sessions as it may have.
     TooManySessions,
+    /// The user has as many sessions as it may have.
+    TooManySessionsOfUser(usize),
     /// The hub is draining.
     Draining,
     /// The node is short of memory.
@@ -78,11 +85,18 @@ pub enum OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
+            Self::TooManySessionsOfUser(max) => {
+                return write!(
+                    f,
+                    "the user has {max} sessions, which is the limit; close one, or try again later"
+                );
+            }
             Self::TooManySessions => "there are as many sessions as there may be; try again later",
             Self::Draining => "the hub is shutting down; connect to another node",
             Self::Memory => "the node is short of memory; try again later",
-        })
+        };
+        f.write_str(text)
     }
 }
 

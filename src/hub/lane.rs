@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::channel::Channel;
 use super::deliver::Delivery;
+use super::drain::Farewell;
 use super::encoded::Encoded;
 use super::mailbox::Duty;
 use super::pass::Work;
@@ -46,6 +47,8 @@ pub(crate) enum Item {
         replay: Vec<Arc<Encoded>>,
         is_last: bool,
     },
+    /// To one member, in order with the channel's publications: its end, if it is the last of these.
+    Farewell { channel: Arc<Channel>, farewell: Arc<Farewell> },
     /// To one session, outside of any channel.
     Push { session: Arc<Session>, prepared: Arc<Prepared> },
     /// A control frame or a reply, ahead of queued data; its reader may wait for it to be taken.
@@ -157,6 +160,7 @@ impl Lane {
             Item::Reply { channel, session, frame, replay, is_last } => {
                 self.work_of(channel).push_reply(session, frame, replay, is_last);
             }
+            Item::Farewell { channel, farewell } => self.work_of(channel).push_farewell(farewell),
             Item::Push { session, prepared } => self.delivery.push(&session, &prepared),
             Item::CountedReply { session, frame } => {
                 self.delivery.control(&session, frame);

@@ -20,6 +20,7 @@ use crate::base::limits::SlowConsumerPolicy;
 use crate::base::loss::DropCause;
 use crate::base::memory::Pressure;
 use crate::base::position::Recover;
+use crate::base::refused::Bound;
 use crate::outbox::Socket;
 
 /// A channel as [`Hub::channels`] lists it.
@@ -59,16 +60,24 @@ impl Hub {
         if shared.memory.pressure() >= Pressure::RefuseSessions {
             return Err(OpenError::Memory);
         }
-        if shared.counters.sessions.add(1) >= shared.limits.sessions_max as i64 {
+        let limits = shared.entry_limits.load();
+        let refused = |bound, error| {
             shared.counters.sessions.add(-1);
-            return Err(OpenError::TooManySessions);
+            shared.counters.refused.by(bound).add(1);
+            Err(error)
+        };
+        if shared.counters.sessions.add(1) >= limits.sessions_max as i64 {
+            return refused(Bound::Sessions, OpenError::TooManySessions);
         }
-        shared.counters.sessions_opened.add(1);
         let id = self.inner.ids.next();
         let lane = (id.get() % shared.lanes.len() as u64) as usize;
         let session = Session::new(id, lane, options, shared.clock.now_ms(), &shared.memory);
         let session = Arc::new(session);
-        self.inner.registry.add(&session);
+        if !self.inner.registry.add(&session, limits.sessions_per_user_max) {
+            let error = OpenError::TooManySessionsOfUser(limits.sessions_per_user_max);
+            return refused(Bound::SessionsPerUser, error);
+        }
+        shared.counters.sessions_opened.add(1);
         shared.lanes[lane].post(Item::Attach(session.clone()));
         let (user, peer) = (session.user.as_ref(), session.peer());
         shared.note(HubEvent::Connected { session: id, user, peer });
@@ -133,10 +142,15 @@ impl Hub {
         if channels.iter().any(|channel| channel.name == *name) {
             return Err(SubscribeError::AlreadySubscribed);
         }
-        if channels.len() >= shared.limits.subscriptions_per_session_max {
+        if channels.len() >= shared.entry_limits.load().subscriptions_per_session_max {
+            shared.counters.refused.by(Bound::SubscriptionsPerSession).add(1);
             return Err(SubscribeError::TooManySubscriptions(channels.len()));
         }
-        let letter = |_: &Channel| {
+        let letter = |channel: &Channel| {
+            channel.take_seat().map_err(|max| {
+                shared.counters.refused.by(Bound::SubscribersPerChannel).add(1);
+                SubscribeError::ChannelFull(max)
+            })?;
             let session = session.clone();
             Ok(Letter::Join(Box::new(Join { session, reply, recover })))
         };
@@ -187,7 +201,7 @@ impl Hub {
     /// long as the new rules say; members stay.
     pub fn set_channels(&self, rules: ChannelRules) {
         let shared = &self.inner.shared;
-        let rules = Arc::new(rules.with_policy(shared.limits.slow_consumer_policy));
+        let rules = Arc::new(rules.settled(&shared.entry_limits.load()));
         shared.channels.store(rules.clone());
         shared.directory.for_each(|channel| channel.set_options(options_of(&channel.name, &rules)));
     }

@@ -101,8 +101,15 @@ impl Hub {
         &self.inner.shared.memory
     }
 
-    /// The bounds it was built with.
-    pub fn limits(&self) -> &HubLimits {
-        &self.inner.shared.limits
+    /// The bounds that hold now.
+    pub fn limits(&self) -> Arc<HubLimits> {
+        self.inner.shared.entry_limits.load_full()
+    }
+
+    /// Changes the bounds that hold for new work: see [`HubLimits::taking_up`]. Nobody who is in has
+    /// to go. A new policy reaches the channels with [`set_channels`](Self::set_channels).
+    pub fn set_limits(&self, limits: &HubLimits) {
+        let shared = &self.inner.shared;
+        shared.entry_limits.store(Arc::new(shared.limits.taking_up(limits)));
     }
 }

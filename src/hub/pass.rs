@@ -4,7 +4,8 @@
 //! Items of a channel are taken in the order of its letters. A reply is written when its turn comes
 //! and before the publications that follow it. A reply that ends a membership also ends the batch
 //! before it, because the members of a batch are those of the snapshot at its end; one that begins a
-//! membership need not: the member's `since` keeps it from what was published before.
+//! membership need not: the member's `since` keeps it from what was published before. So does the end
+//! of a session: what was published before it is written before it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -15,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::channel::Channel;
 use super::deliver::Delivery;
+use super::drain::Farewell;
 use super::encoded::Encoded;
 use super::prepared::Prepared;
 use super::roster::{LetterNumber, Member, Snapshot};
@@ -38,6 +40,7 @@ pub(crate) struct Work {
 enum WorkItem {
     Publication(Arc<Prepared>, LetterNumber),
     Reply { session: Arc<Session>, frame: Bytes, replay: Vec<Arc<Encoded>>, is_last: bool },
+    Farewell(Arc<Farewell>),
 }
 
 impl Work {
@@ -57,6 +60,10 @@ impl Work {
         is_last: bool,
     ) {
         self.items.push_back(WorkItem::Reply { session, frame, replay, is_last });
+    }
+
+    pub(crate) fn push_farewell(&mut self, farewell: Arc<Farewell>) {
+        self.items.push_back(WorkItem::Farewell(farewell));
     }
 
     /// The pass to go on with: the one under way, or a new one of what is pending, after the replies
@@ -79,6 +86,7 @@ impl Work {
             let ends_batch = match &item {
                 WorkItem::Publication(prepared, _) => !batch.has_room(prepared, bytes_max),
                 WorkItem::Reply { is_last, .. } => *is_last && !batch.publications.is_empty(),
+                WorkItem::Farewell(_) => !batch.publications.is_empty(),
             };
             if ends_batch {
                 self.items.push_front(item);
@@ -89,6 +97,12 @@ impl Work {
                 WorkItem::Reply { session, frame, replay, .. } => {
                     delivery.membership_reply(&session, frame, &replay);
                     *budget -= 1;
+                }
+                WorkItem::Farewell(farewell) => {
+                    if let Some(Farewell { session, disconnect }) = Arc::into_inner(farewell) {
+                        delivery.close(&session, &disconnect, false);
+                        *budget -= 1;
+                    }
                 }
             }
         }

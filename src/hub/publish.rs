@@ -228,7 +228,7 @@ impl Hub {
     }
 
     fn check_draining(&self) -> Result<(), PublishError> {
-        match self.is_draining() {
+        match self.inner.draining.refuses_publications() {
             true => Err(PublishError::Draining),
             false => Ok(()),
         }

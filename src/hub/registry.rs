@@ -17,11 +17,18 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    pub(crate) fn add(&self, session: &Arc<Session>) {
+    /// Adds a session, unless its user has as many as it may have. Returns whether it is in.
+    pub(crate) fn add(&self, session: &Arc<Session>, per_user_max: usize) -> bool {
         if let Some(user) = &session.user {
-            self.users.entry(user.clone()).or_default().push(session.clone());
+            // Never left empty: a bound is at least one.
+            let mut sessions = self.users.entry(user.clone()).or_default();
+            if sessions.len() >= per_user_max.max(1) {
+                return false;
+            }
+            sessions.push(session.clone());
         }
         self.sessions.insert(session.id, session.clone());
+        true
     }
 
     pub(crate) fn remove(&self, session: &Arc<Session>) {
@@ -37,6 +44,11 @@ impl Registry {
 
     pub(crate) fn get(&self, id: SessionId) -> Option<Arc<Session>> {
         self.sessions.get(&id).map(|entry| entry.value().clone())
+    }
+
+    /// All sessions now. Walks the whole map: for the end of the hub.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        self.sessions.iter().map(|entry| entry.value().clone()).collect()
     }
 
     /// All sessions of the user now.

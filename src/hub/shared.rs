@@ -1,17 +1,18 @@
 //! What the parts of one hub share.
 //!
 //! # State
-//! Everything here looks after its own state but `streams`, a count, and `channels`, the rules.
+//! Everything here looks after its own state but `streams`, a count, `channels`, the rules, and
+//! `entry_limits`.
 //!
 //! # Who may touch what
 //! Whoever makes a channel adds to `streams`. Whoever changes the rules stores `channels`, and then
-//! tells the channels there are.
+//! tells the channels there are. Whoever takes up other bounds stores `entry_limits`.
 //!
 //! # Orderings
 //! | location | writer | reader | order | pairs with |
 //! |---|---|---|---|---|
 //! | `streams` | whoever makes a channel | the same, by the addition itself | Relaxed | nothing: only that each gets another number matters |
-//!
+//! | `entry_limits` | whoever takes up others | whoever lets in | `ArcSwap` | nothing: each bound stands by itself |
 //! | `channels` | whoever changes the rules | anybody | `ArcSwap` | stored before the channels are told |
 //!
 //! # Races considered
@@ -34,9 +35,10 @@ use crate::base::application::{Application, HubEvent};
 use crate::base::channels::ChannelRules;
 use crate::base::clock::Clock;
 use crate::base::counters::Counters;
-use crate::base::limits::HubLimits;
+use crate::base::limits::{HubLimits, SlowConsumerPolicy};
 use crate::base::memory::{Memory, Pressure};
 use crate::base::position::Epochs;
+use crate::base::refused::Bound;
 use crate::outbox::queue::{Bounds, Squeeze};
 
 /// Ticks in which all channels that keep something are asked to let go of what is too old.
@@ -44,7 +46,10 @@ const EXPIRE_TICKS: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// As the hub was built: for whatever goes on.
     pub(crate) limits: HubLimits,
+    /// As they are now: for who comes in. Not for the way of a delivery.
+    pub(crate) entry_limits: ArcSwap<HubLimits>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) channels: ArcSwap<ChannelRules>,
     pub(crate) epochs: Epochs,
@@ -95,11 +100,20 @@ impl Shared {
         }
     }
 
+    /// The policy of what no rule is for.
+    pub(crate) fn policy(&self) -> SlowConsumerPolicy {
+        self.entry_limits.load().slow_consumer_policy
+    }
+
     /// Room for one more channel; given back when dropped.
     pub(crate) fn channel_place(&self) -> Option<Place> {
         let before = self.counters.channels.add(1);
         let place = Place(self.counters.clone());
-        (before < self.limits.channels_max as i64).then_some(place)
+        if before < self.entry_limits.load().channels_max as i64 {
+            return Some(place);
+        }
+        self.counters.refused.by(Bound::Channels).add(1);
+        None
     }
 
     /// A number for one life of a channel.

@@ -227,6 +227,10 @@ pub enum ErrorCode {
     NotSubscribed,
     /// The session has as many subscriptions as it may have.
     TooManySubscriptions,
+    /// The channel has as many subscribers as it may have.
+    ChannelFull,
+    /// The session publishes faster than it may.
+    RateLimited,
     /// The new token has expired.
     TokenExpired,
     /// The new token is not valid.
@@ -247,7 +251,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every row, in order.
-    pub const ALL: [ErrorCode; 15] = [
+    pub const ALL: [ErrorCode; 17] = [
         ErrorCode::BadRequest,
         ErrorCode::UnknownType,
         ErrorCode::BadChannel,
@@ -255,6 +259,8 @@ impl ErrorCode {
         ErrorCode::AlreadySubscribed,
         ErrorCode::NotSubscribed,
         ErrorCode::TooManySubscriptions,
+        ErrorCode::ChannelFull,
+        ErrorCode::RateLimited,
         ErrorCode::TokenExpired,
         ErrorCode::TokenInvalid,
         ErrorCode::Overloaded,
@@ -284,6 +290,14 @@ impl ErrorCode {
             Self::TooManySubscriptions => (
                 "too_many_subscriptions",
                 "the session has as many subscriptions as it may have; unsubscribe from a channel",
+            ),
+            Self::ChannelFull => (
+                "channel_full",
+                "the channel has as many subscribers as it may have; try again later",
+            ),
+            Self::RateLimited => (
+                "rate_limited",
+                "not accepted: this session publishes too fast; send it again later",
             ),
             Self::TokenExpired => {
                 ("token_expired", "the new token has expired; the old one stays, send a newer one")
@@ -325,8 +339,8 @@ pub struct CommandError {
     pub code: ErrorCode,
     /// What was wrong, where, and what to do. Never repeats a token or a published value.
     pub message: Cow<'static, str>,
-    /// When trying again may succeed, in milliseconds from now; for [`ErrorCode::Overloaded`] and
-    /// [`ErrorCode::Unavailable`].
+    /// When trying again may succeed, in milliseconds from now; for [`ErrorCode::Overloaded`],
+    /// [`ErrorCode::RateLimited`] and [`ErrorCode::Unavailable`].
     pub retry_after_ms: Option<u64>,
 }
 

@@ -11,6 +11,7 @@
 //! * `closing`: that the close frame arrives, whatever the peer does.
 //! * `floods`: too many connections, sessions, subscriptions, control frames; bodies that are too much.
 //! * `per_address`: one address with too many connections, or that opens them too fast.
+//! * `shares`: one user, one session, one channel with too much of what there is for all.
 //! * `files`: no file descriptors are left.
 //! * `faults`: peers that are gone, code that panics.
 //! * `peers`: defects that others shipped, each by its name.
@@ -30,6 +31,7 @@ mod heads;
 mod peers;
 mod per_address;
 mod raw;
+mod shares;
 mod steady;
 #[path = "../e2e/support.rs"]
 #[allow(dead_code)]

@@ -8,18 +8,18 @@ use serde_json::json;
 
 use crate::support::{Client, Gateway};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const API_KEY: &str = "an-api-key-for-the-tests";
 
 async fn keyed() -> Gateway {
     Gateway::start(&[], &[("FANFARE_AUTH_SECRET", SECRET), ("FANFARE_API_KEYS", API_KEY)]).await
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn token(claims: serde_json::Value) -> String {
+pub fn token(claims: serde_json::Value) -> String {
     signed(&json!({"alg": "HS256", "typ": "JWT"}), &claims, SECRET)
 }
 

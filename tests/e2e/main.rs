@@ -8,6 +8,10 @@
 //! * `api`: the HTTP side.
 //! * `json`: the JSON session protocol.
 //! * `lifecycle`: start, signals, drain, exit codes.
+//! * `drain`: a graceful end in full traffic.
+//! * `log_sink`: whatever reads the log fails.
+//! * `clock`: a wall clock that jumps; ignored, as it needs libfaketime.
+//! * `crash`: killed, and there again.
 //! * `deflate`: permessage-deflate, frame by frame.
 //! * `client`: the JavaScript client that the gateway serves; ignored, as it needs Node.js.
 //! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
@@ -18,7 +22,10 @@ mod api;
 mod application;
 mod churn;
 mod client;
+mod clock;
+mod crash;
 mod deflate;
+mod drain;
 mod embed;
 mod fanout;
 mod history;
@@ -27,6 +34,7 @@ mod identity;
 mod json;
 mod jwks;
 mod lifecycle;
+mod log_sink;
 mod peers;
 mod policies;
 mod presence;

@@ -126,6 +126,44 @@ async fn a_bad_configuration_is_refused_whole_and_the_old_one_stays() {
 }
 
 #[tokio::test]
+async fn bounds_change_for_who_comes_then_and_nobody_who_is_in_has_to_go() {
+    let limits = |per_user: u64, per_channel: u64, subscriptions: u64| {
+        let more = format!(
+            "[hub]\nsessions_per_user_max = {per_user}\nsubscribers_per_channel_max = {per_channel}\n\
+             subscriptions_per_session_max = {subscriptions}\npublishes_per_session_per_s_max = 5\n\
+             slow_consumer_policy = 'drop_newest'\n"
+        );
+        config(OLD, OLD_API_KEY, &more)
+    };
+    let running = Running::start("bounds", &config(OLD, OLD_API_KEY, "")).await;
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(running.connect(OLD).await.unwrap());
+    }
+    running.reload(&limits(2, 100, 100), "ok").await;
+    assert_eq!(running.connect(OLD).await.err(), Some(429));
+    running.reload(&limits(100, 3, 100), "ok").await;
+    assert_eq!(running.connect(OLD).await.err(), Some(503));
+    running.reload(&limits(100, 100, 1), "ok").await;
+    assert!(running.connect(OLD).await.is_ok());
+    for session in &mut sessions {
+        session.send_json(json!({"type": "subscribe", "id": 1, "channel": "more"})).await;
+        assert_eq!(
+            session.next_json().await["code"],
+            "too_many_subscriptions",
+            "it stays, as it is"
+        );
+    }
+    running.api(OLD_API_KEY, "publish", json!({"channel": "news", "data": 1})).await;
+    for session in &mut sessions {
+        // Where messages may be lost they carry offsets: the policy holds from now on.
+        assert_eq!(session.next_json().await["offset"], 1);
+    }
+    let log = running.gateway.log();
+    assert!(!log.contains("only a restart"), "{log}");
+}
+
+#[tokio::test]
 async fn what_only_a_restart_takes_up_is_named() {
     let running = Running::start("fixed", &config(OLD, OLD_API_KEY, "")).await;
     let more = "[hub]\nlanes = 7\nping_interval_ms = 1234\n[log]\nformat = 'json'\n";

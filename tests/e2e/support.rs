@@ -289,6 +289,17 @@ pub struct Client {
 }
 
 impl Client {
+    /// Its two halves, which know nothing of patience.
+    #[allow(dead_code)]
+    pub fn split(
+        self,
+    ) -> (
+        futures_util::stream::SplitSink<WebSocketStream<TcpStream>, Message>,
+        futures_util::stream::SplitStream<WebSocketStream<TcpStream>>,
+    ) {
+        self.stream.split()
+    }
+
     /// The socket underneath, for tests that misbehave.
     pub fn socket(&mut self) -> &mut TcpStream {
         self.stream.get_mut()

@@ -36,6 +36,7 @@ async fn each_serves_what_it_is_to_and_all_have_one_hub() {
         ("/publish", "404", "405"),
         ("/api/publish", "404", "405"),
         ("/metrics", "404", "200"),
+        ("/openapi.json", "404", "200"),
         ("/health", "200", "200"),
     ] {
         assert_eq!(status(&trust.get(public, path).await), clients, "{path}");

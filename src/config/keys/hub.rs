@@ -18,6 +18,7 @@ const CHANNEL_RULES: TableKind = TableKind {
         ("join_leave", Kind::Switch),
         ("authorize_subscribe", Kind::Switch),
         ("authorize_publish", Kind::Switch),
+        ("subscribers_max", Kind::Number { min: 1, max: 100_000_000 }),
     ],
     example: "[{ match = \"news.*\", policy = \"disconnect\", history_publications_max = 100 }]",
     is_secret: false,
@@ -31,11 +32,23 @@ pub(super) const KEYS: &[Key] = &[
         .example("4"),
     number("hub.sessions_max", (1, 100_000_000), |s| int(s.hub.sessions_max),
         "Sessions at once. Memory: about 1.5 KiB for an idle one, and 8 KiB more over TLS."),
+    number("hub.sessions_per_user_max", (1, 100_000_000), |s| int(s.hub.sessions_per_user_max),
+        "Sessions of one user (the token's sub) at once. One more is refused with 429; nobody is \
+         thrown out for it."),
     number("hub.channels_max", (1, 100_000_000), |s| int(s.hub.channels_max),
         "Channels at once. Memory: about 1 KiB for one that was published to."),
     number("hub.subscriptions_per_session_max", (1, 1_000_000),
         |s| int(s.hub.subscriptions_per_session_max),
         "Subscriptions of one session. Memory: 40 bytes each."),
+    number("hub.subscribers_per_channel_max", (1, 100_000_000),
+        |s| int(s.hub.subscribers_per_channel_max),
+        "Subscribers of one channel; subscribers_max in channels.rules sets another bound. One more \
+         is told channel_full, or refused with 503 if it asks for a WebSocket or events."),
+    number("hub.publishes_per_session_per_s_max", (1, 1_000_000),
+        |s| int(s.hub.publishes_per_session_per_s_max),
+        "Publications of one session a second; ten seconds' worth may come at once. A JSON session \
+         is told rate_limited for what is too much; a plain one is not read until it is not too \
+         much any more, and loses nothing."),
     number("hub.publications_pending_max", (1, 1 << 20), |s| int(s.hub.publications_pending_max),
         "Publications of one channel that are accepted and not yet written by every lane. Beyond \
          it publishers are told that the hub is overloaded."),
@@ -92,7 +105,8 @@ pub(super) const KEYS: &[Key] = &[
          turns on a history for sessions that come back, up to history_bytes_max (1 MiB) of \
          messages no older than history_age_max_ms (60,000). With cache a session gets the newest \
          message when it subscribes. presence lets its sessions and the API ask who is in it, \
-         join_leave lets them be told who comes and goes. With authorize_subscribe and \
+         join_leave lets them be told who comes and goes. subscribers_max is how many may be in, \
+         hub.subscribers_per_channel_max by default. With authorize_subscribe and \
          authorize_publish the application is asked first (hooks.subscribe_url, hooks.publish_url).")
         .example("[{ match = \"news.*\", history_publications_max = 100, cache = true }]"),
 

@@ -110,7 +110,8 @@ fn rules_for_channels_are_taken_from_the_file() {
     let settings = load(
         "[[channels.rules]]\nmatch = 'news.*'\npolicy = 'drop_newest'\nkey_pointer = '/a'\n\
          [[channels.rules]]\nmatch = 'news.1'\nhistory_publications_max = 7\n\
-         history_bytes_max = 2048\nhistory_age_max_ms = 5\ncache = true\npresence = true\njoin_leave = true\n",
+         history_bytes_max = 2048\nhistory_age_max_ms = 5\ncache = true\npresence = true\njoin_leave = true\n\
+         subscribers_max = 9\n",
     );
     let rules = settings.unwrap().channels;
     assert_eq!((rules.len(), rules.of("news.2").policy), (2, Some(SlowConsumerPolicy::DropNewest)));
@@ -124,6 +125,7 @@ fn rules_for_channels_are_taken_from_the_file() {
         join_leave: true,
         authorize_subscribe: false,
         authorize_publish: false,
+        subscribers_max: Some(9),
     };
     assert_eq!(**rules.of("news.1"), expected);
     assert_eq!(**rules.of("chat"), ChannelOptions::default());
@@ -257,7 +259,8 @@ fn examples_are_of_the_type_that_their_key_takes() {
 fn names_say_their_unit() {
     for key in keys::all().filter(|key| matches!(key.kind, Kind::Number { .. })) {
         let times = [
-            "timeout", "interval", "_age_", "leeway", "refresh", "stale", "pause", "delay", "retry",
+            "timeout", "interval", "_age_", "leeway", "wait", "window", "refresh", "stale",
+            "pause", "delay", "retry",
         ];
         let is_time = times.iter().any(|time| key.path.contains(time));
         let has_unit = key.path.ends_with("_ms") || key.path.ends_with("_s");

@@ -100,9 +100,9 @@ impl From<HistoryError> for ApiError {
 impl From<SubscribeError> for ApiError {
     fn from(error: SubscribeError) -> Self {
         let code = match error {
-            SubscribeError::TooManySubscriptions(_) | SubscribeError::TooManyChannels => {
-                Code::LimitExceeded
-            }
+            SubscribeError::TooManySubscriptions(_)
+            | SubscribeError::TooManyChannels
+            | SubscribeError::ChannelFull(_) => Code::LimitExceeded,
             _ => Code::BadRequest,
         };
         Self::new(code, error.to_string())

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::error::{ApiError, Code};
-use super::{Call, Outcome};
+use super::number::{whole, whole_always};
+use super::{Call, Outcome, object};
 use crate::base::ids::ChannelName;
 use crate::base::message::{Kind, Message};
 use crate::base::position::{Epoch, StreamPosition};
@@ -24,13 +25,16 @@ const LIMIT_MAX: usize = 1_000;
 #[derive(Deserialize)]
 pub(super) struct History {
     channel: Option<String>,
+    #[serde(default, deserialize_with = "whole")]
     limit: Option<i64>,
+    #[serde(default, deserialize_with = "object")]
     since: Option<Since>,
     reverse: Option<bool>,
 }
 
 #[derive(Deserialize)]
 struct Since {
+    #[serde(deserialize_with = "whole_always")]
     offset: u64,
     epoch: String,
 }

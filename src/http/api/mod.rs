@@ -23,6 +23,7 @@ mod batch;
 mod error;
 mod history;
 mod inspect;
+mod number;
 mod presence;
 mod publish;
 mod sessions;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -39,6 +40,23 @@ use super::answer::{Answer, Refusal};
 use super::state::State;
 use super::{body, guard, router};
 use error::{ApiError, Code};
+
+/// The methods that are served.
+pub(super) const METHODS: [&str; 13] = [
+    "publish",
+    "broadcast",
+    "publish_to_users",
+    "subscribe",
+    "unsubscribe",
+    "disconnect",
+    "history",
+    "history_remove",
+    "presence",
+    "presence_stats",
+    "channels",
+    "info",
+    "batch",
+];
 
 /// Methods of Centrifugo's API that are known and not served.
 const NOT_AVAILABLE: [&str; 8] = [
@@ -114,29 +132,12 @@ fn refuse(refusal: &Refusal) -> Answer {
 }
 
 fn no_method() -> Refusal {
-    let text = "there is no such method; there are publish, broadcast, publish_to_users, subscribe, \
-                unsubscribe, disconnect, history, history_remove, presence, \
-                presence_stats, channels, info and batch";
+    let text = format!("there is no such method; there are {}", METHODS.join(", "));
     Refusal::new(StatusCode::NOT_FOUND, text)
 }
 
 fn is_method(method: &str) -> bool {
-    matches!(
-        method,
-        "publish"
-            | "broadcast"
-            | "publish_to_users"
-            | "subscribe"
-            | "unsubscribe"
-            | "disconnect"
-            | "history"
-            | "history_remove"
-            | "presence"
-            | "presence_stats"
-            | "channels"
-            | "info"
-            | "batch"
-    ) || NOT_AVAILABLE.contains(&method)
+    METHODS.contains(&method) || NOT_AVAILABLE.contains(&method)
 }
 
 /// The object of a body. `info` and `channels` have no member that must be there, but a body that
@@ -148,7 +149,7 @@ fn params(body: &[u8]) -> Result<&RawValue, String> {
     }
     let params: &RawValue =
         serde_json::from_str(text).map_err(|error| super::json::invalid(&error))?;
-    match params.get().starts_with('{') {
+    match is_object(params) {
         true => Ok(params),
         false => Err("the body is not a JSON object".to_owned()),
     }
@@ -200,7 +201,24 @@ impl<'a> Call<'a> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(params: &'a RawValue) -> Result<T, ApiError> {
-    serde_json::from_str(params.get()).map_err(|error| ApiError::malformed(&error))
+    match is_object(params) {
+        true => serde_json::from_str(params.get()).map_err(|error| ApiError::malformed(&error)),
+        false => Err(ApiError::bad_request("the parameters are not a JSON object")),
+    }
+}
+
+/// To be asked first: what derives `Deserialize` takes a list for its members one by one as well.
+fn is_object(json: &RawValue) -> bool {
+    json.get().starts_with('{')
+}
+
+/// A member that is an object, or null, or not there.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    match <Option<&'de RawValue>>::deserialize(from)? {
+        None => Ok(None),
+        Some(json) if is_object(json) => serde_json::from_str(json.get()).map_err(D::Error::custom),
+        Some(_) => Err(D::Error::custom("not an object")),
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@
 //! | `ttl_ms` | after how many milliseconds it is of no use to anybody who is behind |
 //! | `tags`, `delta` | passed over: there is no filter that would read tags, and subscribers get every message whole |
 //!
+//! `ttl_ms`, `idempotency_key` and `version` are for channels: `publish_to_users` refuses them.
+//!
 //! A channel that keeps a history answers with the `offset` and `epoch` of the publication.
 
 use base64::Engine as _;
@@ -21,6 +23,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
 use super::error::ApiError;
+use super::number::whole;
 use super::{Call, Outcome};
 use crate::base::ids::{ChannelName, UserId};
 use crate::base::limits::{PUBLISH_KEY_BYTES_MAX, TTL_MS_MAX};
@@ -38,10 +41,12 @@ pub(super) struct Publish<'a> {
     data: Option<&'a RawValue>,
     b64data: Option<String>,
     idempotency_key: Option<String>,
+    #[serde(default, deserialize_with = "whole")]
     version: Option<u64>,
     version_epoch: Option<String>,
     skip_history: Option<bool>,
     key: Option<String>,
+    #[serde(default, deserialize_with = "whole")]
     ttl_ms: Option<u64>,
 }
 
@@ -159,6 +164,11 @@ async fn publish_one(
 /// ones before it have the message, and `users` says which.
 pub(super) fn publish_to_users(call: &mut Call<'_>, params: &Publish<'_>) -> Outcome {
     let message = params.message(call.state.message_bytes_max())?;
+    let options = params.options()?;
+    if options.ttl_ms.is_some() || options.idempotency_key.is_some() || options.version.is_some() {
+        let text = "ttl_ms, idempotency_key and version are for channels, not for users";
+        return Err(ApiError::not_available(text));
+    }
     let users = listed(params.users.as_deref(), "users")?;
     call.take_items(users.len())?;
     let users = users.iter().map(|id| UserId::new(id)).collect::<Result<Vec<_>, _>>()?;

@@ -11,7 +11,8 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::error::ApiError;
-use super::{Call, Outcome};
+use super::number::whole;
+use super::{Call, Outcome, object};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::hub::{Hub, SubscribeError};
@@ -26,6 +27,7 @@ pub(super) struct Sessions {
     client: Option<String>,
     channel: Option<String>,
     whitelist: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "object")]
     disconnect: Option<Advice>,
     session: Option<String>,
     info: Option<IgnoredAny>,
@@ -38,6 +40,7 @@ pub(super) struct Sessions {
 /// What the sessions are told.
 #[derive(Deserialize)]
 struct Advice {
+    #[serde(default, deserialize_with = "whole")]
     code: Option<u16>,
     reason: Option<String>,
 }

@@ -141,6 +141,37 @@ async fn users_are_reached_in_all_their_sessions() {
 }
 
 #[tokio::test]
+async fn what_users_cannot_have_is_refused_and_not_passed_over() {
+    let state = state(true);
+    for (member, code) in [
+        (r#""ttl_ms":1000"#, 108),
+        (r#""ttl_ms":0"#, 107),
+        (r#""idempotency_key":"k""#, 108),
+        (r#""version":2.0"#, 108),
+    ] {
+        let body = format!(r#"{{"users":["a"],"data":1,{member}}}"#);
+        assert_eq!(error(&state, "publish_to_users", &body).1, code, "{member}");
+    }
+    let body = r#"{"users":["a"],"data":1,"ttl_ms":null,"version":0,"skip_history":true}"#;
+    assert_eq!(result(&state, "publish_to_users", body)["sessions"], 0);
+}
+
+#[tokio::test]
+async fn a_list_is_no_object() {
+    let state = state(true);
+    for (method, body) in [
+        ("disconnect", r#"{"user":"a","disconnect":[3000,"bye"]}"#),
+        ("history", r#"{"channel":"a","since":[0,"00112233aabbccdd"]}"#),
+    ] {
+        let (status, code, message) = error(&state, method, body);
+        assert_eq!((status, code), (400, 107), "{method}: {message}");
+    }
+    let replies = result(&state, "batch", r#"{"commands":[{"publish":["a",null,null,1]}]}"#);
+    assert_eq!(replies["replies"][0]["error"]["code"], 107);
+    assert_eq!(state.hub.counters().publications.get(), 0);
+}
+
+#[tokio::test]
 async fn an_overloaded_hub_is_a_503_unless_it_took_something() {
     let hub = Hub::builder().lanes(1).publications_pending_max(2).build();
     let session = open(&hub, None);

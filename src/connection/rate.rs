@@ -1,0 +1,96 @@
+//! How fast one session may publish.
+//!
+//! A bucket that leaks: [`BURST_S`] seconds' worth may come at once, then so many a second. It goes by
+//! the hub's coarse clock, so a publication costs an addition and a comparison.
+//!
+//! What is too much is refused where the peer can be told ([`PublishRate::allow`]), and otherwise taken
+//! on credit, and the peer not read until that is paid back ([`PublishRate::charge`]): its own send
+//! buffer fills, and it slows down without losing a message. The wait has a bound: nothing of the peer
+//! is read meanwhile, so no more than the cost of one publication and a tick of the clock is ever owed.
+
+/// Seconds' worth of publications that may come at once.
+const BURST_S: u64 = 10;
+
+/// What may be owed before the peer waits: a tick of the clock. It waits rarely then, and longer.
+const CREDIT_US: u64 = 100_000;
+
+const US_PER_S: u64 = 1_000_000;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct PublishRate {
+    cost_us: u32,
+    /// When the bucket is empty, in microseconds of the hub's clock.
+    empty_at_us: u64,
+}
+
+impl PublishRate {
+    pub(super) fn new(per_s_max: u32) -> Self {
+        let cost_us = US_PER_S as u32 / per_s_max.clamp(1, US_PER_S as u32);
+        Self { cost_us, empty_at_us: 0 }
+    }
+
+    /// Takes one publication if there is room.
+    ///
+    /// # Errors
+    /// How long until there is, in milliseconds.
+    pub(super) fn allow(&mut self, now_ms: u64) -> Result<(), u64> {
+        match self.after_one_more(now_ms) {
+            (empty_at_us, 0) => {
+                self.empty_at_us = empty_at_us;
+                Ok(())
+            }
+            (_, over_us) => Err(over_us.div_ceil(1_000)),
+        }
+    }
+
+    /// Takes one publication in any case. Returns how long to wait before it goes out, in
+    /// milliseconds, if that is worth a wait.
+    pub(super) fn charge(&mut self, now_ms: u64) -> Option<u64> {
+        let (empty_at_us, over_us) = self.after_one_more(now_ms);
+        self.empty_at_us = empty_at_us;
+        (over_us > CREDIT_US).then(|| over_us.div_ceil(1_000))
+    }
+
+    /// When the bucket is empty after one more, and by how much that is too late.
+    fn after_one_more(&self, now_ms: u64) -> (u64, u64) {
+        let now_us = now_ms * 1_000;
+        let empty_at_us = self.empty_at_us.max(now_us) + u64::from(self.cost_us);
+        (empty_at_us, empty_at_us.saturating_sub(now_us + BURST_S * US_PER_S))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_seconds_worth_may_come_at_once_and_then_so_many_a_second() {
+        let mut rate = PublishRate::new(2);
+        for _ in 0..20 {
+            assert_eq!(rate.allow(5_000), Ok(()));
+        }
+        assert_eq!(rate.allow(5_000), Err(500));
+        assert_eq!(rate.allow(5_400), Err(100));
+        assert_eq!(rate.allow(5_500), Ok(()));
+        assert_eq!(rate.allow(5_500), Err(500));
+    }
+
+    #[test]
+    fn on_credit_it_comes_to_the_same_and_the_wait_has_a_bound() {
+        for per_s in [1, 2, 30, 10_000, 1_000_000] {
+            let (mut rate, mut now_ms) = (PublishRate::new(per_s), 0);
+            let mut taken = 0_u64;
+            while now_ms < 60_000 {
+                taken += 1;
+                if let Some(wait_ms) = rate.charge(now_ms) {
+                    assert!(wait_ms <= 1_101, "{wait_ms}");
+                    // The clock ticks ten times a second.
+                    now_ms = (now_ms + wait_ms).next_multiple_of(100);
+                }
+            }
+            let (least, most) = (69 * u64::from(per_s), 72 * u64::from(per_s) + 1);
+            assert!((least..=most).contains(&taken), "{taken} at {per_s}/s");
+        }
+    }
+}

@@ -56,6 +56,7 @@
 //! | 4 | [`connection`] | upgrade, reader, dispatch, event streams |
 //! | 3 | [`hub`] | facade, registry, channel mailbox, roster and snapshots, history, presence, lanes |
 //! | 2 | [`protocol`], `auth` | JSON and event streams as pure bytes ⇄ values; tokens, keys, origins |
+//! | 2 | `hooks` | the application over HTTP: it is asked who may, and told what happened |
 //! | 1 | [`frame`], [`outbox`] | the WebSocket codec; the bounded queue of one session, its socket and writer |
 //! | 1 | `fetch` | the HTTP client, with a bound on everything |
 //! | 0 | [`base`] | ids, messages, limits, counters, the disconnect table, the model checker's shim |
@@ -130,6 +131,8 @@ pub mod frame;
 pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+#[cfg(feature = "gateway")]
+pub mod hooks;
 #[cfg(feature = "gateway")]
 pub mod http;
 pub mod hub;

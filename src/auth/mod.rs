@@ -40,6 +40,10 @@ impl Authoriser for NoTokens {
     fn authorise(&self, token: Option<&str>, _: SystemTime) -> Result<Grant, Refusal> {
         Err(token.map_or(Refusal::Missing, |_| Refusal::Invalid("this gateway takes no tokens")))
     }
+
+    fn takes_tokens(&self) -> bool {
+        false
+    }
 }
 
 /// Lets everybody do everything: for a gateway without keys, which has to stay on loopback (see

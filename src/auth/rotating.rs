@@ -48,6 +48,10 @@ impl Authoriser for Rotating {
         self.0.load().refetched()
     }
 
+    fn takes_tokens(&self) -> bool {
+        self.0.load().takes_tokens()
+    }
+
     fn is_ready(&self, now: SystemTime) -> bool {
         self.0.load().is_ready(now)
     }

@@ -1,8 +1,10 @@
 //! Every attack on tokens that is known to have worked somewhere, against this gateway's check.
 
 mod claims;
+mod jwks;
 mod keys;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;

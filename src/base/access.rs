@@ -119,6 +119,11 @@ pub trait Authoriser: Send + Sync + fmt::Debug {
         Box::pin(std::future::ready(false))
     }
 
+    /// Whether it checks tokens at all.
+    fn takes_tokens(&self) -> bool {
+        true
+    }
+
     /// Whether it has what it checks tokens with.
     fn is_ready(&self, _now: SystemTime) -> bool {
         true

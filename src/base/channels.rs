@@ -24,6 +24,11 @@ pub struct ChannelOptions {
     /// Whether its sessions can be told who comes and goes, default no. Every such event is a message
     /// to each session that asked for it.
     pub join_leave: bool,
+    /// Whether the application is asked before a session subscribes, default no. Without an application
+    /// nobody subscribes then.
+    pub authorize_subscribe: bool,
+    /// Whether it is asked before a session publishes, default no; likewise.
+    pub authorize_publish: bool,
 }
 
 /// What a channel keeps of what was published, for sessions that come back.

@@ -1,6 +1,7 @@
 //! Floor 0: words that every other part uses, and that use none of them.
 
 pub mod access;
+pub mod application;
 pub mod channels;
 pub mod clock;
 pub mod counters;

@@ -55,7 +55,7 @@ fn warn_of_what_is_open(settings: &Settings) {
              use the API; to close it: export FANFARE_API_KEYS=$(openssl rand -hex 32) \
              FANFARE_AUTH_SECRET=$(openssl rand -hex 32)"
         );
-    } else if settings.auth.is_none() {
+    } else if settings.auth.is_none() && settings.hooks.connect_url.is_none() {
         tracing::warn!(
             "OPEN SESSIONS: the API has keys and sessions have none, so anyone who reaches \
              {listen} may subscribe and publish; to close it: export \

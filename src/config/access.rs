@@ -7,7 +7,7 @@
 //! | no | yes | sessions keyed, the API closed | refused; the same with `insecure` |
 //! | yes | no | refused; with `insecure` the API keyed, sessions open | the same |
 //!
-//! So once anything is keyed, the part without keys is never open by accident.
+//! An application that decides who connects counts as session keys do. So once anything is keyed, the part without keys is never open by accident.
 
 use super::error::{ConfigError, Place};
 

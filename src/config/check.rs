@@ -8,6 +8,7 @@ use super::Places;
 use super::access;
 use super::environment::Environment;
 use super::error::{ConfigError, Place};
+use super::hooks;
 use super::jwks;
 use super::listeners;
 use super::raw::{Raw, RawDeflate, RawDrain, RawHttp, RawHub, RawMessages};
@@ -40,6 +41,7 @@ pub(crate) fn settings(
     let insecure = raw.insecure.unwrap_or(false);
     let api = secrets::api(raw.api, &files)?;
     let auth_cookie = cookie(raw.auth.cookie.as_deref(), places)?;
+    let hooks = hooks::hooks(raw.hooks, &files)?;
     let jwks = jwks::of_url(&raw.auth, places)?;
     let auth = secrets::auth(raw.auth, &files)?;
     let open_mode = access::decide(access::Asked {
@@ -47,7 +49,7 @@ pub(crate) fn settings(
         place: reached.map_or_else(|| places.of("listen"), |(_, place)| place),
         insecure,
         has_api_keys: api.keys_count > 0,
-        has_auth_keys: auth.is_some(),
+        has_auth_keys: auth.is_some() || hooks.connect_url.is_some(),
     })?;
     let allow = raw.origins.allow.unwrap_or_default();
     let origins = OriginList::new(&allow).map_err(|error| {
@@ -63,7 +65,8 @@ pub(crate) fn settings(
         auth_cookie,
         origins,
         hub: hub(raw.hub, &raw.deflate, environment.cores()),
-        channels: rules::channels(raw.channels.rules.unwrap_or_default(), places)?,
+        channels: rules::channels(raw.channels.rules.unwrap_or_default(), &hooks, places)?,
+        hooks,
         messages: messages(&raw.messages),
         http: http(&raw.http),
         trusted_proxies: trusted_proxies(raw.http.trusted_proxies, places)?,

@@ -5,6 +5,7 @@
 
 mod access;
 mod drain;
+mod hooks;
 mod http;
 mod hub;
 mod listen;
@@ -13,6 +14,7 @@ mod log;
 use toml::Value;
 
 pub(crate) use access::ALGORITHMS;
+pub(crate) use hooks::EVENTS;
 
 use super::settings::Settings;
 
@@ -140,7 +142,7 @@ fn text(text: &str) -> Option<Value> {
 
 /// Every key, section by section.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    [listen::KEYS, access::KEYS, hub::KEYS, http::KEYS, drain::KEYS, log::KEYS]
+    [listen::KEYS, access::KEYS, hooks::KEYS, hub::KEYS, http::KEYS, drain::KEYS, log::KEYS]
         .into_iter()
         .flatten()
 }

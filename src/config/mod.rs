@@ -14,6 +14,7 @@ mod entries;
 mod environment;
 mod error;
 mod file;
+mod hooks;
 mod jwks;
 mod keys;
 mod listeners;

@@ -21,6 +21,7 @@ pub(crate) struct Raw {
     pub(crate) channels: RawChannels,
     pub(crate) messages: RawMessages,
     pub(crate) deflate: RawDeflate,
+    pub(crate) hooks: RawHooks,
     pub(crate) http: RawHttp,
     pub(crate) tls: RawTls,
     pub(crate) drain: RawDrain,
@@ -150,6 +151,8 @@ pub(crate) struct RawRule {
     pub(crate) cache: Option<bool>,
     pub(crate) presence: Option<bool>,
     pub(crate) join_leave: Option<bool>,
+    pub(crate) authorize_subscribe: Option<bool>,
+    pub(crate) authorize_publish: Option<bool>,
     pub(crate) subscribers_max: Option<usize>,
 }
 
@@ -168,6 +171,29 @@ pub(crate) struct RawDeflate {
     pub(crate) min_bytes: Option<usize>,
     pub(crate) max_bytes: Option<usize>,
     pub(crate) level: Option<u8>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawHooks {
+    pub(crate) connect_url: Option<String>,
+    pub(crate) subscribe_url: Option<String>,
+    pub(crate) publish_url: Option<String>,
+    pub(crate) events_url: Option<String>,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) secret_file: Option<String>,
+    pub(crate) headers: Option<Vec<String>>,
+    pub(crate) ca_file: Option<String>,
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) response_bytes_max: Option<usize>,
+    pub(crate) in_flight_max: Option<usize>,
+    pub(crate) failures_max: Option<usize>,
+    pub(crate) pause_ms: Option<u64>,
+    pub(crate) events: Option<Vec<String>>,
+    pub(crate) events_queue_max: Option<usize>,
+    pub(crate) events_batch_max: Option<usize>,
+    pub(crate) events_delay_max_ms: Option<u64>,
+    pub(crate) events_retry_max_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,6 +7,7 @@ use super::settings::Settings;
 const TAKEN_UP: &[&str] = &[
     "api.",
     "auth.",
+    "hooks.",
     "origins.",
     "channels.",
     "messages.",
@@ -36,6 +37,9 @@ pub fn needs_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
     let fixed = keys::all().filter(|key| !is_taken_up(key.path));
     let mut differ: Vec<_> =
         fixed.filter(|key| (key.get)(old) != (key.get)(new)).map(|key| key.path).collect();
+    if old.hooks.events_queue_max != new.hooks.events_queue_max {
+        differ.push("hooks.events_queue_max");
+    }
     if old.listeners != new.listeners && !differ.contains(&"listen") {
         differ.push("listeners");
     }

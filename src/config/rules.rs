@@ -6,11 +6,16 @@ use super::raw::RawRule;
 use crate::base::channels::{ChannelOptions, ChannelRules, HistoryOptions};
 use crate::base::ids::ChannelName;
 use crate::base::limits::SlowConsumerPolicy;
+use crate::hooks::HookSettings;
 
 const PATH: &str = "channels.rules";
 
 /// The rules, each for another pattern.
-pub(crate) fn channels(rules: Vec<RawRule>, places: &Places) -> Result<ChannelRules, ConfigError> {
+pub(crate) fn channels(
+    rules: Vec<RawRule>,
+    hooks: &HookSettings,
+    places: &Places,
+) -> Result<ChannelRules, ConfigError> {
     let mut checked = ChannelRules::default();
     for (index, rule) in rules.into_iter().enumerate() {
         let wrong = |what: String| {
@@ -38,6 +43,14 @@ pub(crate) fn channels(rules: Vec<RawRule>, places: &Places) -> Result<ChannelRu
                     .into(),
             );
         }
+        for (asks, url, entry, key) in [
+            (options.authorize_subscribe, &hooks.subscribe_url, "authorize_subscribe", "subscribe"),
+            (options.authorize_publish, &hooks.publish_url, "authorize_publish", "publish"),
+        ] {
+            if asks && url.is_none() {
+                return wrong(format!("has {entry}, and nobody to ask; add hooks.{key}_url"));
+            }
+        }
         if !checked.add(pattern, options) {
             return wrong(format!("is the second one for {pattern}; put both into one"));
         }
@@ -58,6 +71,8 @@ fn options(rule: &RawRule) -> ChannelOptions {
         cache: rule.cache.unwrap_or(false),
         presence: rule.presence.unwrap_or(false),
         join_leave: rule.join_leave.unwrap_or(false),
+        authorize_subscribe: rule.authorize_subscribe.unwrap_or(false),
+        authorize_publish: rule.authorize_publish.unwrap_or(false),
         subscribers_max: rule.subscribers_max,
     }
 }

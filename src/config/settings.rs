@@ -12,6 +12,7 @@ use crate::base::channels::ChannelRules;
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
 use crate::base::network::Network;
 use crate::fetch::{FetchLimits, Url};
+use crate::hooks::HookSettings;
 use crate::http::{Serves, TrustedProxies};
 
 /// Everything that a gateway runs with. `Debug` shows no secret.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub auth: Option<AuthSettings>,
     /// Where keys of tokens are fetched, and how often. Without an address none are.
     pub jwks: JwksSettings,
+    /// How the application is asked and told; without addresses it is neither.
+    pub hooks: HookSettings,
     /// The cookie that a token is looked for in.
     pub auth_cookie: String,
     /// Origins that may connect besides the gateway's own.

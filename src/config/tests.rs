@@ -3,6 +3,7 @@
 mod errors;
 mod keys;
 mod listeners;
+mod outgoing;
 mod secrets;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::asking::{self, Asking};
 use super::rate::PublishRate;
 use crate::base::access::{Authoriser, Grant, Info, Refusal};
 use crate::base::disconnect::{Disconnect, Reason};
@@ -32,6 +33,8 @@ pub(super) enum Flow {
     Next,
     /// The hub has no room: wait, then publish this, then go on.
     Publish(Box<Waiting>),
+    /// The application decides: wait for its answer.
+    Ask(Box<Asking>),
     /// The peer publishes too fast: wait for so many milliseconds, then publish this, then go on.
     Later(Box<Waiting>, u64),
     /// End the session.
@@ -41,10 +44,10 @@ pub(super) enum Flow {
 /// A publication of a peer, and the command that it came with, if any.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    channel: ChannelName,
-    message: Message,
+    pub(super) channel: ChannelName,
+    pub(super) message: Message,
     options: PublishOptions,
-    command: Option<Option<Id>>,
+    pub(super) command: Option<Option<Id>>,
 }
 
 impl Waiting {
@@ -77,6 +80,39 @@ impl Waiting {
                 }
             },
         }
+    }
+}
+
+/// A subscription that was asked for.
+#[derive(Debug)]
+pub(super) struct Subscribing {
+    pub(super) id: Option<Id>,
+    pub(super) channel: ChannelName,
+    recover: Option<Recover>,
+    join_leave: bool,
+}
+
+impl Subscribing {
+    /// Subscribes and answers.
+    pub(super) fn subscribe(self, hub: &Hub, session: &Arc<Session>) -> Flow {
+        let Self { id, channel, recover, join_leave } = self;
+        let reply = id.clone().map(|id| subscribed(WireFormat::Json, Some(id), &channel));
+        let joined = hub.join(session, &channel, reply, recover).and_then(|()| match join_leave {
+            true => hub.join_beside(session, &channel),
+            false => Ok(()),
+        });
+        let error = match joined {
+            Ok(()) => return Flow::Next,
+            Err(error) => error,
+        };
+        let code = match error {
+            SubscribeError::AlreadySubscribed => ErrorCode::AlreadySubscribed,
+            SubscribeError::TooManySubscriptions(_) => ErrorCode::TooManySubscriptions,
+            SubscribeError::ChannelFull(_) => ErrorCode::ChannelFull,
+            SubscribeError::TooManyChannels => ErrorCode::Overloaded,
+            SubscribeError::NoSession => ErrorCode::Internal,
+        };
+        fail(hub, session, &CommandError::new(id, code).with_message(error.to_string()))
     }
 }
 
@@ -172,7 +208,7 @@ impl Raw {
         let options = publish_options(session, self.echo);
         let waiting = Waiting { channel: channel.clone(), message, options, command: None };
         match self.rate.charge(hub.now_ms()) {
-            None => waiting.publish(hub, session),
+            None => asking::or_publish(waiting, hub, session),
             Some(wait_ms) => {
                 hub.counters().refused.by(Bound::PublishesPerSession).add(1);
                 Flow::Later(Box::new(waiting), wait_ms)
@@ -223,7 +259,8 @@ impl Json {
                     idempotency_key: extras.idempotency_key,
                     ..publish_options(session, self.echo)
                 };
-                Waiting { channel, message, options, command: Some(id) }.publish(hub, session)
+                let waiting = Waiting { channel, message, options, command: Some(id) };
+                asking::or_publish(waiting, hub, session)
             }
             Command::Refresh { token } => self.refresh(hub, session, id, token.as_str()),
             Command::Ping => {
@@ -250,23 +287,8 @@ impl Json {
                 .with_message("join_leave is not turned on for this channel");
             return fail(hub, session, &error);
         }
-        let reply = id.clone().map(|id| subscribed(WireFormat::Json, Some(id), channel));
-        let joined = hub.join(session, channel, reply, recover).and_then(|()| match join_leave {
-            true => hub.join_beside(session, channel),
-            false => Ok(()),
-        });
-        let error = match joined {
-            Ok(()) => return Flow::Next,
-            Err(error) => error,
-        };
-        let code = match error {
-            SubscribeError::AlreadySubscribed => ErrorCode::AlreadySubscribed,
-            SubscribeError::TooManySubscriptions(_) => ErrorCode::TooManySubscriptions,
-            SubscribeError::ChannelFull(_) => ErrorCode::ChannelFull,
-            SubscribeError::TooManyChannels => ErrorCode::Overloaded,
-            SubscribeError::NoSession => ErrorCode::Internal,
-        };
-        fail(hub, session, &CommandError::new(id, code).with_message(error.to_string()))
+        let subscribing = Subscribing { id, channel: channel.clone(), recover, join_leave };
+        asking::or_subscribe(subscribing, hub, session)
     }
 
     /// A fresh token: for the same user, or it is refused and the old one goes on.
@@ -286,6 +308,7 @@ impl Json {
             Err(refusal) => {
                 let code = match refusal {
                     Refusal::Expired => ErrorCode::TokenExpired,
+                    Refusal::Unavailable => ErrorCode::Unavailable,
                     _ => ErrorCode::TokenInvalid,
                 };
                 let error = CommandError::new(id, code).with_message(refusal.to_string());
@@ -371,7 +394,7 @@ fn acknowledge(hub: &Hub, session: &Arc<Session>, id: Option<&Id>, published: Re
     }
 }
 
-fn fail(hub: &Hub, session: &Arc<Session>, error: &CommandError) -> Flow {
+pub(super) fn fail(hub: &Hub, session: &Arc<Session>, error: &CommandError) -> Flow {
     hub.counters().commands_refused.add(1);
     hub.control(session, frame::encode(Opcode::Text, &json::encode_error(error)));
     Flow::Next

@@ -8,6 +8,7 @@
 //! Invariant: a reader never writes to its socket. What it has to answer goes through the session's
 //! lane, like everything else.
 
+mod asking;
 mod discard;
 mod dispatch;
 mod events;

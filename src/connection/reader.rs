@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::asking::{Asking, or_publish};
 use super::discard::discard;
 use super::dispatch::{Dialect, Flow, Waiting};
 use super::upgrade::Permit;
@@ -72,6 +73,8 @@ struct ControlRate {
 /// What a reader does next.
 pub(super) enum Step {
     Read,
+    /// Wait for the application's answer.
+    Ask(Box<Asking>),
     /// Publish this, as soon as there is room.
     Publish(Box<Waiting>),
     /// Publish this after so many milliseconds.
@@ -135,6 +138,7 @@ impl Connection {
             loop {
                 step = match step {
                     Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
+                    Step::Ask(asking) => Box::pin(self.answered(asking)).await,
                     Step::Publish(waiting) => Box::pin(self.publish_when_room(waiting)).await,
                     Step::Later(waiting, wait_ms) => {
                         Box::pin(self.publish_later(waiting, wait_ms)).await
@@ -285,6 +289,7 @@ impl Connection {
             Flow::Next if self.session.replies() >= REPLIES_MAX => Step::Replies,
             Flow::Next => Step::Read,
             Flow::Publish(waiting) => Step::Publish(waiting),
+            Flow::Ask(asking) => Step::Ask(asking),
             Flow::Later(waiting, wait_ms) => Step::Later(waiting, wait_ms),
             Flow::Close(disconnect) => self.closing(disconnect),
         }
@@ -324,13 +329,23 @@ impl Connection {
         self.go_on(flow)
     }
 
+    /// Waits for the application, or for the end of the session.
+    async fn answered(&mut self, mut asking: Box<Asking>) -> Step {
+        let answer = tokio::select! {
+            () = self.is_over() => return Step::End,
+            answer = &mut asking.answer => answer,
+        };
+        let flow = asking.then.go_on(answer, &self.hub, &self.session);
+        self.go_on(flow)
+    }
+
     /// A peer that publishes too fast is not read meanwhile, which slows it down without a loss.
     async fn publish_later(&mut self, waiting: Box<Waiting>, wait_ms: u64) -> Step {
         tokio::select! {
             () = self.is_over() => return Step::End,
             () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
         }
-        let flow = waiting.publish(&self.hub, &self.session);
+        let flow = or_publish(*waiting, &self.hub, &self.session);
         self.go_on(flow)
     }
 

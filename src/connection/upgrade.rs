@@ -17,6 +17,7 @@ use super::reader::Connection;
 use super::socket;
 use super::stream::Stream;
 use crate::base::access::{Authoriser, Grant};
+use crate::base::disconnect::Disconnect;
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
 use crate::frame::{self, Deflate, HandshakeError};
@@ -54,6 +55,7 @@ pub struct Accept {
     protocol: Option<HeaderValue>,
     send_buffer_bytes: Option<usize>,
     deflate: bool,
+    closing: Option<Disconnect>,
 }
 
 impl Accept {
@@ -70,6 +72,7 @@ impl Accept {
             protocol: None,
             send_buffer_bytes: None,
             deflate: true,
+            closing: None,
         }
     }
 
@@ -139,6 +142,14 @@ impl Accept {
     #[must_use]
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.send_buffer_bytes = Some(bytes);
+        self
+    }
+
+    /// Opens the WebSocket only to close it with this: for a page, which cannot read the status of a
+    /// refusal. It is in no channel, and gets nothing else.
+    #[must_use]
+    pub fn closing(mut self, disconnect: Disconnect) -> Self {
+        self.closing = Some(disconnect);
         self
     }
 
@@ -317,6 +328,10 @@ fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connectio
         Dialect::new(accept.format, first, accept.grant, accept.echo, rate, accept.authoriser);
     let limits = accept.limits;
     let connection = Connection::new(hub.clone(), session, dialect, limits, deflate.is_some());
+    if let Some(disconnect) = accept.closing {
+        hub.close(connection.session().clone(), disconnect);
+        return Ok(connection);
+    }
     connection.welcome(&accept.channels);
     for channel in &accept.channels {
         let reply = matches!(accept.format, WireFormat::Json)

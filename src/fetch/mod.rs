@@ -68,7 +68,7 @@ pub struct Client {
 }
 
 /// What was answered.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,

@@ -119,3 +119,52 @@ fn a_file_of_authorities_that_is_none_is_named() {
     let error = Client::new(FetchLimits { ca_file, ..limits() }).unwrap_err();
     assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
 }
+
+/// A server with a certificate of its own making. Returns its address and the certificate in PEM.
+async fn tls_server() -> (String, String) {
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(std::sync::Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    (format!("https://localhost:{port}/"), made.cert.pem())
+}
+
+#[tokio::test]
+async fn a_server_needs_a_certificate_of_an_authority_that_is_trusted() {
+    let (url, pem) = tls_server().await;
+    let stranger = get(limits(), &url).await.unwrap_err();
+    assert!(
+        matches!(&stranger, FetchError::Connect(why) if why.contains("certificate")),
+        "{stranger}"
+    );
+    let name = format!("fanfare-fetch-{}.pem", std::process::id());
+    let ca_file = std::env::temp_dir().join(name);
+    std::fs::write(&ca_file, pem).unwrap();
+    let known = FetchLimits { ca_file: Some(ca_file.clone()), ..limits() };
+    let reply = get(known.clone(), &url).await;
+    // The certificate is for that name and for no other.
+    let other = get(known, &url.replace("localhost", "127.0.0.1")).await.unwrap_err();
+    std::fs::remove_file(ca_file).unwrap();
+    assert_eq!(&*reply.unwrap().body, b"ok");
+    assert!(matches!(other, FetchError::Connect(_)), "{other}");
+}

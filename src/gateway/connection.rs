@@ -115,7 +115,8 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
     let caller = Caller { peer, permit, entrance };
     let answered = match upgrade {
         Some((request, head_len)) if http::asks_for_websocket(&request, caller.entrance.serves) => {
-            match caller.accept(request).await {
+            // Boxed: it may wait for others, and is gone when the session begins.
+            match Box::pin(caller.accept(request)).await {
                 Ok(accepted) => {
                     drop((serving, caller));
                     return accepted.run(stream, bytes.slice(head_len..)).await;

@@ -22,7 +22,7 @@ pub enum StartError {
     Tls(TlsError),
     /// The keys for tokens cannot be used.
     Auth(SettingsError),
-    /// What the keys of tokens are fetched with cannot be used.
+    /// What requests to others are made with cannot be used.
     Fetch(fetch::TlsError),
     /// It cannot wait for signals.
     Signals(io::Error),
@@ -51,7 +51,7 @@ impl fmt::Display for StartError {
             }
             Self::Tls(error) => write!(f, "TLS is not possible: {error}"),
             Self::Auth(error) => write!(f, "the keys for tokens cannot be used: {error}"),
-            Self::Fetch(error) => write!(f, "the keys for tokens cannot be fetched: {error}"),
+            Self::Fetch(error) => write!(f, "requests to others cannot be made: {error}"),
             Self::Signals(error) => write!(f, "cannot wait for signals: {error}"),
         }
     }

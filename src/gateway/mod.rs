@@ -11,6 +11,7 @@ mod error;
 mod inherited;
 mod jwks;
 mod listener;
+mod outward;
 mod per_address;
 mod proxy;
 mod reload;
@@ -21,7 +22,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -38,6 +39,7 @@ use crate::base::access::Authoriser;
 use crate::base::limits::HttpLimits;
 use crate::base::network::Network;
 use crate::config::{ConfigError, DrainSettings, ListenAddress, ListenerSettings, Settings};
+use crate::hooks::Hooks;
 use crate::http::{State, StateOptions};
 use crate::hub::{DrainReport, Hub};
 use accept::Door;
@@ -45,6 +47,7 @@ use connection::Phase;
 use entrance::Entrance;
 use jwks::Fetching;
 use listener::Listener;
+use outward::{Outward, Telling};
 use reload::Reloader;
 use tls::Certificates;
 
@@ -58,6 +61,7 @@ pub struct Gateway {
     reload_interval: Duration,
     per_address_exempt: Vec<Network>,
     drain: DrainSettings,
+    telling: Telling,
 }
 
 /// A listener that nobody accepts at yet.
@@ -138,8 +142,12 @@ impl Gateway {
         let certificates = load_certificates(&settings.listeners)?;
         let listeners = settings.listeners.clone();
         let doors = open(listeners, certificates, &settings.http, &mut inherited)?;
-        let hub =
-            Hub::builder().limits(settings.hub.clone()).channels(settings.channels.clone()).build();
+        let hooks = Hooks::new(settings.hooks.clone()).map_err(StartError::Fetch)?;
+        let hub = Hub::builder()
+            .limits(settings.hub.clone())
+            .channels(settings.channels.clone())
+            .application(Arc::new(hooks.clone()))
+            .build();
         let options = state_options(rotating.clone(), settings);
         tell_start(&doors, &inherited, &options);
         let state = Arc::new(State::new(hub, options));
@@ -155,7 +163,8 @@ impl Gateway {
             reload_interval: Duration::from_millis(kept.tls_reload_interval_ms),
             per_address_exempt: kept.per_address_exempt.clone(),
             drain: kept.drain,
-            reloader: Arc::new(Reloader::new(state, rotating, fetching, kept)),
+            telling: Telling::start(&hooks),
+            reloader: Arc::new(Reloader::new(state, rotating, Outward { fetching, hooks }, kept)),
         })
     }
 
@@ -184,7 +193,7 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> DrainReport {
-        let Self { doors, state, per_address_exempt, drain, reload, .. } = self;
+        let Self { doors, state, per_address_exempt, drain, reload, telling, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serve);
         let door = Arc::new(Door::new(state.clone(), per_address_exempt, phases));
         let certificates = doors.iter().filter_map(|door| door.tls.clone()).collect();
@@ -202,23 +211,28 @@ impl Gateway {
         };
         let (clients, mut others) = (accept_at(clients), accept_at(others));
         drop(door);
-        let (mut hurry, mut is_hurried) = (pin!(hurry), false);
+        let (mut hurry, mut is_hurried) = (pin!(outward::for_good(hurry)), false);
         let end = async {
             shutdown.await;
             is_hurried = drain::not_ready(&state, drain, hurry.as_mut()).await;
         };
         accept::accept_until(end, clients, &mut others).await;
-        let report = drain::close(&state, drain, &phase, hurry, is_hurried).await;
+        let ends = Instant::now() + drain.timeout;
+        let report = drain::close(&state, drain, &phase, hurry.as_mut(), is_hurried).await;
         phase.send_replace(Phase::Finish);
         others.shutdown().await;
-        drain::cut(&state, &phase, &report).await;
+        tokio::join!(drain::cut(&state, &phase, &report), telling.end(ends, hurry));
         report
     }
 }
 
 fn authoriser(settings: &Settings, fetching: &Fetching) -> Result<Box<dyn Authoriser>, StartError> {
     let source = fetching.source(&settings.jwks).map_err(StartError::Fetch)?;
-    let Some(auth) = settings.auth.clone() else { return Ok(Box::new(AllowAnyone)) };
+    let Some(auth) = settings.auth.clone() else {
+        // Where the application decides, a token that nobody checks must not decide anything.
+        let is_decided = settings.hooks.connect_url.is_some();
+        return Ok(if is_decided { Box::new(NoTokens) } else { Box::new(AllowAnyone) });
+    };
     for skipped in auth.jwks.iter().flat_map(|jwks| &jwks.skipped) {
         tracing::warn!("a key of auth.jwks_file is skipped: {skipped}");
     }

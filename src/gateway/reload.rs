@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error::StartError;
-use super::jwks::Fetching;
+use super::outward::Outward;
 use super::{authoriser, state_options};
 use crate::auth::rotating::Rotating;
 use crate::config::{self, ConfigError, Settings};
@@ -45,7 +45,7 @@ impl fmt::Display for Refused {
 pub(super) struct Reloader {
     state: Arc<State>,
     authoriser: Arc<Rotating>,
-    fetching: Fetching,
+    outward: Outward,
     /// As it was at the start: what a restart would change is told against it.
     settings: Settings,
 }
@@ -54,10 +54,10 @@ impl Reloader {
     pub(super) fn new(
         state: Arc<State>,
         authoriser: Arc<Rotating>,
-        fetching: Fetching,
+        outward: Outward,
         settings: Settings,
     ) -> Self {
-        Self { state, authoriser, fetching, settings }
+        Self { state, authoriser, outward, settings }
     }
 
     /// Takes up what was read, or says why not.
@@ -85,7 +85,8 @@ impl Reloader {
         if message_bytes_max > outbox_bytes_max {
             return Err(Refused::Messages { message_bytes_max, outbox_bytes_max });
         }
-        let authoriser = authoriser(&settings, &self.fetching).map_err(Refused::Keys)?;
+        let authoriser = authoriser(&settings, &self.outward.fetching).map_err(Refused::Keys)?;
+        self.outward.set_hooks(&settings.hooks).map_err(Refused::Keys)?;
         let needs_restart = config::needs_restart(&self.settings, &settings);
         // Nothing can fail from here on.
         self.authoriser.set(authoriser);

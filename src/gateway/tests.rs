@@ -21,6 +21,7 @@ fn settings() -> Settings {
         api: ApiSettings::default(),
         auth: None,
         jwks: Default::default(),
+        hooks: Default::default(),
         auth_cookie: "fanfare_token".into(),
         origins: OriginList::default(),
         hub: HubLimits::default(),

@@ -1,8 +1,8 @@
 //! Who may listen, and to what: the same for WebSockets and event streams. The cheap checks first.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use http::header::HeaderMap;
+use http::header::{COOKIE, HeaderMap};
 use http::{Request, StatusCode};
 
 use super::answer::{Challenge, Refusal};
@@ -10,8 +10,10 @@ use super::peer::Peer;
 use super::state::State;
 use super::tally::UpgradeRefused;
 use super::{guard, query};
-use crate::auth::token::{self, Place};
+use crate::auth::token::{self, Credential, Place};
 use crate::base::access::{Grant, Refusal as TokenRefusal};
+use crate::base::application::{Admission, Asker, ConnectQuestion, Denial, Refused, Unchecked};
+use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::connection::{Accept, UpgradeError};
 use crate::hub::{OpenError, SubscribeError};
@@ -83,47 +85,177 @@ pub(super) fn or_lobby(mut channels: Vec<ChannelName>) -> Result<Vec<ChannelName
     Ok(channels)
 }
 
-/// What the token allows, and where it was; the channels are among that.
+/// Whoever comes in.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) grant: Grant,
+    /// Where its token was.
+    pub(super) place: Option<Place>,
+    /// The channels that it is in: those it names, then those the application adds.
+    pub(super) channels: Vec<ChannelName>,
+    /// Whether the application let it in. Then no token changes what it may.
+    pub(super) is_by_application: bool,
+}
+
+/// What somebody asks for who comes in.
+#[derive(Debug)]
+pub(super) struct Wish<'w> {
+    /// `websocket` or `sse`.
+    pub(super) transport: &'static str,
+    pub(super) channels: &'w [ChannelName],
+    /// Whether it named none, so that these only count if the application adds none.
+    pub(super) is_default: bool,
+}
+
+type No = (UpgradeRefused, Refusal);
+
+/// What the token and the application allow; the channels that are wanted are among that.
 pub(super) async fn authorise<B>(
     state: &State,
     request: &Request<B>,
-    channels: &[ChannelName],
-) -> Result<(Grant, Option<Place>), (UpgradeRefused, Refusal)> {
-    let (grant, place) =
-        token_grant(state, request).await.map_err(|no| (UpgradeRefused::Token, no))?;
-    match channels.iter().find(|name| !grant.subscribe.allow(name.as_str())) {
-        None => Ok((grant, place)),
-        Some(channel) => {
-            let text = format!("the token does not allow to subscribe to the channel {channel}");
-            let refusal = Refusal::new(StatusCode::FORBIDDEN, text);
-            Err((UpgradeRefused::Permission, refusal))
+    wish: Wish<'_>,
+    peer: Peer,
+) -> Result<Admitted, No> {
+    let application = state.hub.application().filter(|application| application.decides_connects());
+    let credential = credential(state, request)?;
+    let place = credential.as_ref().map(Credential::place);
+    let token = credential.as_ref().map(Credential::token);
+    let admission = match application {
+        None => Admission { grant: token_grant(state, token).await?, channels: Vec::new() },
+        Some(application) => {
+            let mut question = question(state, request, &wish, peer);
+            match state.options().authoriser.takes_tokens() {
+                // A bad token is not the application's business; none at all is.
+                true if token.is_some() => question.grant = Some(token_grant(state, token).await?),
+                true => {}
+                false => question.token = token.map(|token| Unchecked(token.to_owned())),
+            }
+            application.connect(question).await.map_err(refusal)?
         }
+    };
+    let Admission { grant, channels: added } = admission;
+    let wanted = if wish.is_default && !added.is_empty() { &[] } else { wish.channels };
+    if let Some(channel) = wanted.iter().find(|name| !grant.subscribe.allow(name.as_str())) {
+        let text = format!("the token does not allow to subscribe to the channel {channel}");
+        let refusal = Refusal::new(StatusCode::FORBIDDEN, text);
+        return Err((UpgradeRefused::Permission, refusal));
     }
+    // Together they have the time of a handshake.
+    let most = Duration::from_millis(state.limits().handshake_timeout_ms);
+    let asked = tokio::time::timeout(most, ask_to_subscribe(state, wanted, &added, &grant, peer));
+    asked.await.unwrap_or_else(|_| Err(refusal(Refused::Unavailable)))?;
+    let channels_max = state.hub.limits().subscriptions_per_session_max;
+    let channels = together(wanted, added, channels_max)?;
+    Ok(Admitted { grant, place, channels, is_by_application: application.is_some() })
 }
 
-async fn token_grant<B>(
-    state: &State,
-    request: &Request<B>,
-) -> Result<(Grant, Option<Place>), Refusal> {
+fn together(
+    wanted: &[ChannelName],
+    added: Vec<ChannelName>,
+    channels_max: usize,
+) -> Result<Vec<ChannelName>, No> {
+    let mut channels = wanted.to_vec();
+    for channel in added {
+        if !channels.contains(&channel) {
+            channels.push(channel);
+        }
+    }
+    if channels.len() > channels_max {
+        let text = format!("at most {channels_max} channels are allowed");
+        return Err((UpgradeRefused::Query, Refusal::bad_request(text)));
+    }
+    Ok(channels)
+}
+
+fn credential<B>(state: &State, request: &Request<B>) -> Result<Option<Credential>, No> {
+    let found = token::find(request.headers(), request.uri().query(), &state.options().cookie_name);
+    let found = found.map_err(|error| {
+        (UpgradeRefused::Token, Refusal::challenge(Challenge::BadToken, error.to_string()))
+    })?;
+    Ok(found.filter(|found| {
+        !found.place().rides_along() || guard::trusts_cookies(state, request.headers())
+    }))
+}
+
+/// What a token allows; one with an unknown key is looked at again once the keys were fetched.
+async fn token_grant(state: &State, token: Option<&str>) -> Result<Grant, No> {
     let options = state.options();
-    let cookie_name = &options.cookie_name;
-    let found = token::find(request.headers(), request.uri().query(), cookie_name)
-        .map_err(|error| Refusal::challenge(Challenge::BadToken, error.to_string()))?
-        .filter(|found| {
-            !found.place().rides_along() || guard::trusts_cookies(state, request.headers())
-        });
-    let token = found.as_ref().map(|found| found.token());
     let mut grant = options.authoriser.authorise(token, SystemTime::now());
     if grant == Err(TokenRefusal::UnknownKey) && options.authoriser.refetched().await {
         grant = options.authoriser.authorise(token, SystemTime::now());
     }
-    let grant = grant.map_err(|error| {
+    grant.map_err(|error| {
         let text = error.to_string();
-        match error {
+        let refusal = match error {
             TokenRefusal::Missing => Refusal::challenge(Challenge::Token, text),
             TokenRefusal::Unavailable => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text),
             _ => Refusal::challenge(Challenge::BadToken, text),
+        };
+        (UpgradeRefused::Token, refusal)
+    })
+}
+
+fn question<B>(
+    state: &State,
+    request: &Request<B>,
+    wish: &Wish<'_>,
+    peer: Peer,
+) -> ConnectQuestion {
+    let mut headers = request.headers().clone();
+    if !guard::trusts_cookies(state, &headers) {
+        headers.remove(COOKIE);
+    }
+    let pairs = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let pairs = pairs.filter(|(name, _)| name != token::QUERY_NAME);
+    ConnectQuestion {
+        transport: wish.transport,
+        peer: peer.address(),
+        headers,
+        query: form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish(),
+        channels: if wish.is_default { Vec::new() } else { wish.channels.to_vec() },
+        token: None,
+        grant: None,
+    }
+}
+
+/// Asks for the channels whose rules want that, one after the other.
+async fn ask_to_subscribe(
+    state: &State,
+    wanted: &[ChannelName],
+    added: &[ChannelName],
+    grant: &Grant,
+    peer: Peer,
+) -> Result<(), No> {
+    let asks = |name: &&ChannelName| {
+        state.hub.channel_options(name).authorize_subscribe && !added.contains(name)
+    };
+    for channel in wanted.iter().filter(asks) {
+        let Some(application) = state.hub.application() else {
+            return Err(refusal(Refused::Unavailable));
+        };
+        let asker = Asker { session: None, user: grant.user.clone(), peer: peer.address() };
+        application.subscribe(asker, channel.clone()).await.map_err(refusal)?;
+    }
+    Ok(())
+}
+
+fn refusal(refused: Refused) -> No {
+    let refusal = match refused {
+        Refused::Unavailable => {
+            let text = "the application that decides who may connect cannot be asked at the moment; try \
+                        again later";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text)
         }
-    })?;
-    Ok((grant, found.map(|found| found.place())))
+        Refused::Denied(Denial { reason, is_unauthenticated, close_code }) => {
+            let disconnect = close_code.map(|code| {
+                Disconnect::new(Reason::Kicked).with_code(code).with_text(reason.clone())
+            });
+            let refusal = match is_unauthenticated {
+                true => Refusal::challenge(Challenge::Token, reason),
+                false => Refusal::new(StatusCode::FORBIDDEN, reason),
+            };
+            refusal.or_disconnect(disconnect)
+        }
+    };
+    (UpgradeRefused::Application, refusal)
 }

@@ -12,6 +12,8 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
+use crate::base::disconnect::Disconnect;
+
 /// What the gateway answers.
 pub type Answer = Response<Full<Bytes>>;
 
@@ -59,11 +61,13 @@ pub(super) struct Refusal {
     pub(super) text: Cow<'static, str>,
     challenge: Option<Challenge>,
     close: bool,
+    /// A WebSocket is opened and closed with this instead, where one was asked for.
+    pub(super) disconnect: Option<Disconnect>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, text: text.into(), challenge: None, close: false }
+        Self { status, text: text.into(), challenge: None, close: false, disconnect: None }
     }
 
     pub(super) fn bad_request(text: impl Into<Cow<'static, str>>) -> Self {
@@ -79,6 +83,12 @@ impl Refusal {
     #[must_use]
     pub(super) fn closing(self) -> Self {
         Self { close: true, ..self }
+    }
+
+    /// And a WebSocket is told by this.
+    #[must_use]
+    pub(super) fn or_disconnect(self, disconnect: Option<Disconnect>) -> Self {
+        Self { disconnect, ..self }
     }
 
     /// The answer.

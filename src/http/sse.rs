@@ -25,7 +25,9 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 
-use super::admission::{authorise, channels, check_origin, note, of_peer, or_lobby, reason};
+use super::admission::{
+    Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
+};
 use super::answer::{self, Answer, Refusal};
 use super::peer::Peer;
 use super::query;
@@ -74,10 +76,13 @@ async fn decide<B>(
     check_origin(state, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wrong = |text| (UpgradeRefused::Query, Refusal::bad_request(text));
-    let channels = channels(request, channels_max).and_then(or_lobby).map_err(wrong)?;
-    let recover = recover(request, channels.len()).map_err(wrong)?;
-    let join_leave = join_leave(state, request, &channels).map_err(wrong)?;
-    let (grant, _) = authorise(state, request, &channels).await?;
+    let named = channels(request, channels_max).map_err(wrong)?;
+    let is_default = named.is_empty();
+    let wanted = or_lobby(named).map_err(wrong)?;
+    let recover = recover(request, wanted.len()).map_err(wrong)?;
+    let join_leave = join_leave(state, request, &wanted).map_err(wrong)?;
+    let wish = Wish { transport: "sse", channels: &wanted, is_default };
+    let Admitted { grant, channels, .. } = authorise(state, request, wish, peer).await?;
     let accept = of_peer(Accept::new(grant).channels(channels), peer);
     let head = head(request.headers(), rand::rng().random_range(RETRY_MS));
     let mut stream =

@@ -156,18 +156,20 @@ pub(super) enum UpgradeRefused {
     Permission,
     Handshake,
     Overloaded,
+    Application,
     /// Its user or its channel has what it may have; others get in.
     Share,
 }
 
 impl UpgradeRefused {
-    pub(super) const ALL: [UpgradeRefused; 7] = [
+    pub(super) const ALL: [UpgradeRefused; 8] = [
         UpgradeRefused::Origin,
         UpgradeRefused::Query,
         UpgradeRefused::Token,
         UpgradeRefused::Permission,
         UpgradeRefused::Handshake,
         UpgradeRefused::Overloaded,
+        UpgradeRefused::Application,
         UpgradeRefused::Share,
     ];
 
@@ -180,6 +182,7 @@ impl UpgradeRefused {
             UpgradeRefused::Permission => "permission",
             UpgradeRefused::Handshake => "handshake",
             UpgradeRefused::Overloaded => "overloaded",
+            UpgradeRefused::Application => "application",
             UpgradeRefused::Share => "share",
         }
     }

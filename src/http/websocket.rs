@@ -7,31 +7,47 @@
 //! A refusal ends the connection: what comes behind a refused handshake is never read as a request.
 
 use http::header::ALLOW;
+use http::request::Parts;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 
-use super::admission::{authorise, channels, check_origin, note, of_peer, or_lobby, reason};
+use super::admission::{
+    Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
+};
 use super::answer::{Answer, Refusal};
 use super::peer::Peer;
 use super::query;
 use super::state::State;
 use super::tally::UpgradeRefused;
 use crate::auth::token::{self, Place};
+use crate::base::access::{Grant, Rules};
+use crate::base::disconnect::Disconnect;
 use crate::base::ids::ChannelName;
 use crate::connection::{self, Accept, Accepted, UpgradeError};
-use crate::frame::HandshakeError;
+use crate::frame::{self, HandshakeError};
 use crate::protocol::WireFormat;
 
 /// What the query asks for.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     channels: Vec<ChannelName>,
+    /// It named none.
+    is_default: bool,
     format: WireFormat,
+    is_format_given: bool,
     echo: bool,
 }
 
+const RAW_IS_FOR_ONE: &str = "format=raw is for one channel: a plain message does not say which channel it is from; use \
+     format=json or a connection for each channel";
+
 /// Makes a session of a request of hyper's, or says why not.
 pub(super) async fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> Answer {
+    let (parts, body) = request.into_parts();
+    if let Err(answer) = check_handshake(state, &parts, peer) {
+        return *answer;
+    }
+    let request = Request::from_parts(parts, body);
     let upgraded = decide(state, &request, peer).await.and_then(|accept| {
         connection::upgrade(&state.hub, request, accept).map_err(|why| refused(state, &why, peer))
     });
@@ -47,14 +63,39 @@ pub(super) async fn accept(
     request: Request<()>,
     peer: Peer,
 ) -> Result<Accepted, Box<Answer>> {
+    let (parts, ()) = request.into_parts();
+    check_handshake(state, &parts, peer)?;
+    let request = Request::from_parts(parts, ());
     let accept = decide(state, &request, peer).await?;
     let (parts, ()) = request.into_parts();
     connection::accept(&state.hub, &parts, accept).map_err(|why| refused(state, &why, peer))
 }
 
+/// Nobody is asked about what is no handshake.
+fn check_handshake(state: &State, parts: &Parts, peer: Peer) -> Result<(), Box<Answer>> {
+    let is_asked =
+        state.hub.application().is_some_and(|application| application.decides_connects());
+    match is_asked.then(|| frame::check(parts)) {
+        Some(Err(error)) => Err(refused(state, &UpgradeError::Handshake(error), peer)),
+        _ => Ok(()),
+    }
+}
+
 fn refused(state: &State, error: &UpgradeError, peer: Peer) -> Box<Answer> {
     note(state, reason(error), &error.to_string(), peer);
     Box::new(error.response())
+}
+
+/// For a peer that is refused by a close. A subprotocol it offered is selected, or a browser would
+/// see a failed handshake instead.
+fn only_to_close<B>(state: &State, request: &Request<B>, disconnect: Disconnect) -> Accept {
+    let nobody = Grant { subscribe: Rules::none(), publish: Rules::none(), ..Grant::anyone() };
+    let accept = Accept::new(nobody).limits(state.options().message_limits).closing(disconnect);
+    let place = token::find(request.headers(), None, &state.options().cookie_name);
+    match place.ok().flatten().map(|found| found.place()) {
+        Some(Place::Subprotocol) => accept.protocol(HeaderValue::from_static(token::SUBPROTOCOL)),
+        _ => accept,
+    }
 }
 
 /// A request for a WebSocket that is not a GET: a handshake that is not one.
@@ -68,29 +109,45 @@ pub(super) fn wrong_method(state: &State, allow: &'static str, peer: Peer) -> An
 
 /// Whether the request may, before it is known to be a proper handshake.
 async fn decide<B>(state: &State, request: &Request<B>, peer: Peer) -> Result<Accept, Box<Answer>> {
-    let checked = check(state, request).await;
-    checked.map(|accept| of_peer(accept, peer)).map_err(|(why, refusal)| {
+    let checked = check(state, request, peer).await.or_else(|(why, refusal)| {
         note(state, why, &refusal.text, peer);
-        Box::new(refusal.closing().answer())
-    })
+        match refusal.disconnect.clone() {
+            Some(disconnect) => Ok(only_to_close(state, request, disconnect)),
+            None => Err(Box::new(refusal.closing().answer())),
+        }
+    });
+    checked.map(|accept| of_peer(accept, peer))
 }
 
 /// The cheap checks first.
 async fn check<B>(
     state: &State,
     request: &Request<B>,
+    peer: Peer,
 ) -> Result<Accept, (UpgradeRefused, Refusal)> {
     check_origin(state, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wanted = wanted(request, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;
-    let (grant, place) = authorise(state, request, &wanted.channels).await?;
+    let Wanted { channels, format, echo, .. } = &wanted;
+    let wish = Wish { transport: "websocket", channels, is_default: wanted.is_default };
+    let Admitted { grant, place, channels, is_by_application } =
+        authorise(state, request, wish, peer).await?;
+    let format = match (*format, channels.len()) {
+        (WireFormat::Raw, 2..) if !wanted.is_format_given => WireFormat::Json,
+        (WireFormat::Raw, 2..) => {
+            return Err((UpgradeRefused::Query, Refusal::bad_request(RAW_IS_FOR_ONE)));
+        }
+        (format, _) => format,
+    };
     let mut accept = Accept::new(grant)
-        .channels(wanted.channels)
-        .format(wanted.format)
-        .echo(wanted.echo)
-        .limits(state.options().message_limits)
-        .authoriser(state.options().authoriser.clone());
+        .channels(channels)
+        .format(format)
+        .echo(*echo)
+        .limits(state.options().message_limits);
+    if !is_by_application {
+        accept = accept.authoriser(state.options().authoriser.clone());
+    }
     if place == Some(Place::Subprotocol) {
         accept = accept.protocol(HeaderValue::from_static(token::SUBPROTOCOL));
     }
@@ -100,24 +157,22 @@ async fn check<B>(
 /// Reads the query. Keys that are not known are left to whoever put them there.
 fn wanted<B>(request: &Request<B>, channels_max: usize) -> Result<Wanted, String> {
     let channels = channels(request, channels_max)?;
-    let format = match query::single(request, "format")?.as_deref() {
+    let given = query::single(request, "format")?;
+    let format = match given.as_deref() {
         None if channels.len() <= 1 => WireFormat::Raw,
         None | Some("json") => WireFormat::Json,
         Some("raw") if channels.len() <= 1 => WireFormat::Raw,
-        Some("raw") => {
-            let text = "format=raw is for one channel: a plain message does not say which channel \
-                        it is from; use format=json or a connection for each channel";
-            return Err(text.to_owned());
-        }
+        Some("raw") => return Err(RAW_IS_FOR_ONE.to_owned()),
         Some(_) => return Err("format= is json or raw".to_owned()),
     };
+    let is_default = channels.is_empty() && format == WireFormat::Raw;
     let channels = if format == WireFormat::Raw { or_lobby(channels)? } else { channels };
     let echo = match query::single(request, "echo")?.as_deref() {
         None | Some("true" | "1") => true,
         Some("false" | "0") => false,
         Some(_) => return Err("echo= is true or false".to_owned()),
     };
-    Ok(Wanted { channels, format, echo })
+    Ok(Wanted { channels, is_default, format, is_format_given: given.is_some(), echo })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::shared::Shared;
 use super::slow::Behind;
 use super::sweep::TICK_MS;
 use super::{Hub, Inner};
+use crate::base::application::Application;
 use crate::base::channels::{ChannelOptions, ChannelRules};
 use crate::base::clock::Clock;
 use crate::base::counters::Counters;
@@ -29,6 +30,7 @@ use crate::base::position::Epochs;
 pub struct HubBuilder {
     limits: HubLimits,
     channels: ChannelRules,
+    application: Option<Arc<dyn Application>>,
     is_lanes_set: bool,
 }
 
@@ -49,6 +51,7 @@ impl HubBuilder {
         Self {
             limits: HubLimits::default(),
             channels: ChannelRules::default(),
+            application: None,
             is_lanes_set: false,
         }
     }
@@ -73,6 +76,14 @@ impl HubBuilder {
     #[must_use]
     pub fn channels(mut self, rules: ChannelRules) -> Self {
         self.channels = rules;
+        self
+    }
+
+    /// Sets who is asked where a channel's rule says so, and who is told what happens. By default
+    /// nobody.
+    #[must_use]
+    pub fn application(mut self, application: Arc<dyn Application>) -> Self {
+        self.application = Some(application);
         self
     }
 
@@ -136,6 +147,7 @@ impl HubBuilder {
             flow: Flow::new(self.limits.publication_bytes_pending_max, counters.clone(), memory),
             counters,
             clock: Arc::new(Clock::new(1, unix_s())),
+            application: self.application,
             entry_limits: ArcSwap::from_pointee(self.limits.clone()),
             limits: self.limits,
         });

@@ -54,6 +54,7 @@ use super::roster::{LetterNumber, Member, Roster, Snapshot, SnapshotSwap};
 use super::session::Session;
 use super::shared::{Place, Shared};
 use super::stream::Stream;
+use crate::base::application::HubEvent;
 use crate::base::channels::ChannelOptions;
 use crate::base::ids::ChannelName;
 use crate::base::loss::Drops;
@@ -372,8 +373,17 @@ impl Channel {
     }
 
     fn count(&self, state: &State, shared: &Shared, change: i64) {
-        self.subscribers.store(state.roster.count(), Ordering::Relaxed);
+        let count = state.roster.count();
+        self.subscribers.store(count, Ordering::Relaxed);
         shared.counters.subscriptions.add(change);
+        let event = match (count, change > 0) {
+            (1, true) => HubEvent::Occupied(&self.name),
+            (0, false) => HubEvent::Vacated(&self.name),
+            _ => return,
+        };
+        if self.name.about().is_none() {
+            shared.note(event);
+        }
     }
 
     fn reply(

@@ -12,6 +12,7 @@ use super::errors::{OpenError, SubscribeError};
 use super::lane::Item;
 use super::letters::{Join, JoinReply, Leave};
 use super::session::{Session, SessionOptions};
+use crate::base::application::{Application, HubEvent};
 use crate::base::channels::{ChannelOptions, ChannelRules};
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::{ChannelName, SessionId, UserId};
@@ -78,6 +79,8 @@ impl Hub {
         }
         shared.counters.sessions_opened.add(1);
         shared.lanes[lane].post(Item::Attach(session.clone()));
+        let (user, peer) = (session.user.as_ref(), session.peer());
+        shared.note(HubEvent::Connected { session: id, user, peer });
         Ok(session)
     }
 
@@ -109,7 +112,10 @@ impl Hub {
         }
         shared.lanes[usize::from(session.lane)].post(Item::Detach(session.clone()));
         shared.counters.sessions.add(-1);
-        shared.counters.disconnects(session.ended_by().unwrap_or(Reason::ClientClosed)).add(1);
+        let reason = session.ended_by().unwrap_or(Reason::ClientClosed);
+        shared.counters.disconnects(reason).add(1);
+        let user = session.user.as_ref();
+        shared.note(HubEvent::Disconnected { session: session.id, user, reason });
     }
 
     /// Subscribes a session to a channel. When this returns every later publication reaches it.
@@ -184,6 +190,11 @@ impl Hub {
     /// What the channel keeps and does.
     pub fn channel_options(&self, name: &ChannelName) -> Arc<ChannelOptions> {
         self.inner.shared.channels.load().of(name.as_str()).clone()
+    }
+
+    /// Who is asked and told, if anybody is.
+    pub fn application(&self) -> Option<&Arc<dyn Application>> {
+        self.inner.shared.application.as_ref()
     }
 
     /// Changes what channels keep and do, for what happens from now on. What is kept stays kept as

@@ -149,6 +149,11 @@ impl Hub {
         self.inner.shared.channels.load().of(channel.as_str()).history.is_on()
     }
 
+    /// Whether the application is asked before a session publishes there.
+    pub(crate) fn asks_to_publish(&self, channel: &ChannelName) -> bool {
+        self.inner.shared.channels.load().of(channel.as_str()).authorize_publish
+    }
+
     fn letter(
         &self,
         channel: &Channel,

@@ -31,6 +31,7 @@ use super::flow::Flow;
 use super::inbox::Inbox;
 use super::lane::Item;
 use super::slow::Behind;
+use crate::base::application::{Application, HubEvent};
 use crate::base::channels::ChannelRules;
 use crate::base::clock::Clock;
 use crate::base::counters::Counters;
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) flow: Arc<Flow>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) application: Option<Arc<dyn Application>>,
 }
 
 /// One of the channels that there may be.
@@ -77,6 +79,13 @@ impl Drop for Place {
 }
 
 impl Shared {
+    /// Tells the application, if there is one.
+    pub(crate) fn note(&self, event: HubEvent<'_>) {
+        if let Some(application) = &self.application {
+            application.note(event);
+        }
+    }
+
     /// What one outbox may hold at the moment.
     pub(crate) fn outbox_bounds(&self) -> Bounds {
         Bounds {

@@ -243,11 +243,15 @@ pub enum ErrorCode {
     NotAvailable,
     /// Something of ours failed.
     Internal,
+    /// The application does not allow it.
+    Denied,
+    /// The application that is to decide could not be asked.
+    Unavailable,
 }
 
 impl ErrorCode {
     /// Every row, in order.
-    pub const ALL: [ErrorCode; 15] = [
+    pub const ALL: [ErrorCode; 17] = [
         ErrorCode::BadRequest,
         ErrorCode::UnknownType,
         ErrorCode::BadChannel,
@@ -263,6 +267,8 @@ impl ErrorCode {
         ErrorCode::TooBig,
         ErrorCode::NotAvailable,
         ErrorCode::Internal,
+        ErrorCode::Denied,
+        ErrorCode::Unavailable,
     ];
 
     /// The row: the code on the wire, and the message when nothing more exact is known.
@@ -305,6 +311,11 @@ impl ErrorCode {
             Self::TooBig => ("too_big", "the message is over the limit; send less in one"),
             Self::NotAvailable => ("not_available", "that is not turned on for this channel"),
             Self::Internal => ("internal", "something failed in the gateway; its log says more"),
+            Self::Denied => ("denied", "the application does not allow it"),
+            Self::Unavailable => (
+                "unavailable",
+                "the application that decides this cannot be asked at the moment; try again later",
+            ),
         }
     }
 
@@ -328,8 +339,8 @@ pub struct CommandError {
     pub code: ErrorCode,
     /// What was wrong, where, and what to do. Never repeats a token or a published value.
     pub message: Cow<'static, str>,
-    /// When trying again may succeed, in milliseconds from now; for [`ErrorCode::Overloaded`] and
-    /// [`ErrorCode::RateLimited`].
+    /// When trying again may succeed, in milliseconds from now; for [`ErrorCode::Overloaded`],
+    /// [`ErrorCode::RateLimited`] and [`ErrorCode::Unavailable`].
     pub retry_after_ms: Option<u64>,
 }
 

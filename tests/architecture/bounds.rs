@@ -12,6 +12,11 @@ const QUEUES: Allowed = &[
     ),
     ("src/hub/shared.rs", "stale channels: each is in the list at most once"),
     ("src/hub/builder.rs", "makes the empty list of stale channels"),
+    ("src/hooks/queue.rs", "the bounded ring of events that wait to be told"),
+    (
+        "src/hooks/mod.rs",
+        "holds the bounded ring of events that wait to be told, and hands it to whoever tells them",
+    ),
     ("src/outbox/queue.rs", "the bounded queue itself: bytes, frames and age"),
     ("src/outbox/queue/policy.rs", "lets new data into the bounded queue, holds none itself"),
     ("src/outbox/state.rs", "holds the outbox's bounded queue while the session is behind"),

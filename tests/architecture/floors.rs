@@ -14,6 +14,7 @@ const FLOORS: &[(&str, usize)] = &[
     ("fetch", 1),
     ("protocol", 2),
     ("auth", 2),
+    ("hooks", 2),
     ("hub", 3),
     ("connection", 4),
     ("cluster", 4),

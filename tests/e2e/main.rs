@@ -3,6 +3,8 @@
 //! * `fanout`: every message, once, in one order, while others come and go.
 //! * `slow`: subscribers that stop reading.
 //! * `identity`: tokens, users, expiry, origins.
+//! * `jwks`: keys of tokens from a file and from an address.
+//! * `hooks`: the application, asked and told; `application` is a stand-in for it.
 //! * `api`: the HTTP side.
 //! * `json`: the JSON session protocol.
 //! * `lifecycle`: start, signals, drain, exit codes.
@@ -17,6 +19,7 @@
 //! * `embed`: the library inside somebody else's server.
 
 mod api;
+mod application;
 mod churn;
 mod client;
 mod clock;
@@ -26,8 +29,10 @@ mod drain;
 mod embed;
 mod fanout;
 mod history;
+mod hooks;
 mod identity;
 mod json;
+mod jwks;
 mod lifecycle;
 mod log_sink;
 mod peers;

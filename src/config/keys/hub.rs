@@ -16,6 +16,8 @@ const CHANNEL_RULES: TableKind = TableKind {
         ("cache", Kind::Switch),
         ("presence", Kind::Switch),
         ("join_leave", Kind::Switch),
+        ("authorize_subscribe", Kind::Switch),
+        ("authorize_publish", Kind::Switch),
         ("subscribers_max", Kind::Number { min: 1, max: 100_000_000 }),
     ],
     example: "[{ match = \"news.*\", policy = \"disconnect\", history_publications_max = 100 }]",
@@ -104,7 +106,8 @@ pub(super) const KEYS: &[Key] = &[
          messages no older than history_age_max_ms (60,000). With cache a session gets the newest \
          message when it subscribes. presence lets its sessions and the API ask who is in it, \
          join_leave lets them be told who comes and goes. subscribers_max is how many may be in, \
-         hub.subscribers_per_channel_max by default.")
+         hub.subscribers_per_channel_max by default. With authorize_subscribe and \
+         authorize_publish the application is asked first (hooks.subscribe_url, hooks.publish_url).")
         .example("[{ match = \"news.*\", history_publications_max = 100, cache = true }]"),
 
     key("deflate.enabled", Kind::Switch, |s| Some(s.hub.deflate.enabled.into()),

@@ -8,7 +8,7 @@ use crate::base::channels::{ChannelOptions, HistoryOptions};
 use crate::base::limits::SlowConsumerPolicy;
 
 /// Keys whose effect cannot be read back as what was typed: each has its own test, by that name.
-const NOT_SHOWN: [(&str, &str); 15] = [
+const NOT_SHOWN: [(&str, &str); 27] = [
     ("api.keys", "a_list_is_overridden_as_a_whole"),
     ("api.keys_file", "key_files_are_read_beside_the_configuration"),
     ("auth.keys", "several_keys_are_taken_from_the_file"),
@@ -24,6 +24,18 @@ const NOT_SHOWN: [(&str, &str); 15] = [
     ("listeners", "listeners_are_taken_from_the_file"),
     ("http.trusted_proxies", "proxies_are_trusted_by_network_or_as_local"),
     ("http.per_address_exempt", "networks_that_are_exempt_replace_the_default"),
+    ("auth.jwks_file", "sets_of_keys_are_taken_from_a_file_and_an_address"),
+    ("auth.jwks_url", "sets_of_keys_are_taken_from_a_file_and_an_address"),
+    ("auth.jwks_ca_file", "sets_of_keys_are_taken_from_a_file_and_an_address"),
+    ("hooks.connect_url", "hooks_are_taken_whole"),
+    ("hooks.subscribe_url", "hooks_are_taken_whole"),
+    ("hooks.publish_url", "hooks_are_taken_whole"),
+    ("hooks.events_url", "hooks_are_taken_whole"),
+    ("hooks.secret", "hooks_are_taken_whole"),
+    ("hooks.secret_file", "hooks_are_taken_whole"),
+    ("hooks.headers", "hooks_are_taken_whole"),
+    ("hooks.ca_file", "hooks_are_taken_whole"),
+    ("hooks.events", "hooks_are_taken_whole"),
 ];
 
 fn keyed() -> World {
@@ -111,6 +123,8 @@ fn rules_for_channels_are_taken_from_the_file() {
         cache: true,
         presence: true,
         join_leave: true,
+        authorize_subscribe: false,
+        authorize_publish: false,
         subscribers_max: Some(9),
     };
     assert_eq!(**rules.of("news.1"), expected);
@@ -145,7 +159,8 @@ fn keys_that_are_not_shown_are_all_tested_by_name() {
         include_str!("../tests.rs"),
         include_str!("secrets.rs"),
         include_str!("keys.rs"),
-        include_str!("listeners.rs")
+        include_str!("listeners.rs"),
+        include_str!("outgoing.rs")
     );
     let settings = keyed().set("auth.issuer=i").set("auth.audience=a").load().unwrap();
     for key in keys::all() {
@@ -243,9 +258,11 @@ fn examples_are_of_the_type_that_their_key_takes() {
 #[test]
 fn names_say_their_unit() {
     for key in keys::all().filter(|key| matches!(key.kind, Kind::Number { .. })) {
-        let is_time = ["timeout", "interval", "_age_", "leeway", "wait", "window"]
-            .iter()
-            .any(|t| key.path.contains(t));
+        let times = [
+            "timeout", "interval", "_age_", "leeway", "wait", "window", "refresh", "stale",
+            "pause", "delay", "retry",
+        ];
+        let is_time = times.iter().any(|time| key.path.contains(time));
         let has_unit = key.path.ends_with("_ms") || key.path.ends_with("_s");
         assert_eq!(is_time, has_unit, "{}", key.path);
     }

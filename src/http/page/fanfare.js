@@ -273,7 +273,7 @@ export class Fanfare {
       if (this.#entries.get(entry.channel) !== entry || error.code === 'disconnected') return;
       // Whether it is subscribed is not known any more: only another connection tells.
       if (error.code === 'timeout') return this.#closed(1006, 'no reply');
-      if (error.code !== 'overloaded') { this.#entries.delete(entry.channel); return call(entry.handlers.onError, error); }
+      if (!['overloaded', 'unavailable'].includes(error.code)) { this.#entries.delete(entry.channel); return call(entry.handlers.onError, error); }
       const turn = this.#turn, again = () => { if (turn === this.#turn && this.#entries.get(entry.channel) === entry) this.#join(entry); };
       setTimeout(again, (error.retryAfterMs ?? 1000) * (1 + Math.random()));
     });

@@ -6,10 +6,12 @@
 //! * `reload`: certificates that change under traffic.
 //! * `listeners`: several at once, and what each serves.
 //! * `inherited`: a socket that a parent holds, over a restart.
+//! * `behind`: nginx and HAProxy in front; ignored, as they have to be installed.
 //! * `proxied`: the PROXY protocol and `X-Forwarded-For`, also from those who lie.
 //!
 //! Needs `bash`, and `openssl` for the checks that are ignored without being asked for.
 
+mod behind;
 mod certificates;
 mod client;
 mod inherited;

@@ -349,12 +349,13 @@ pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
                 },
             };
             let end = writer::run(&session.outbox, socket, terms).await;
-            shared.behind.leave(&session);
             match end {
                 End::Idle | End::Closed => {}
                 End::CloseWritten => session.close_written(),
                 End::Broken => broken(&session),
             }
+            // Only now: what it could not write to a broken socket was still queued before.
+            shared.behind.leave(&session);
         }
         counters.writers.add(-1);
     });

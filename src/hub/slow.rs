@@ -81,3 +81,33 @@ impl Hub {
         shown.collect()
     }
 }
+
+#[cfg(all(test, not(fanfare_loom)))]
+mod tests {
+    use super::*;
+    use crate::base::message::Message;
+    use crate::hub::SessionOptions;
+    use crate::outbox::Socket;
+
+    /// 1. A session over TLS has something queued, and its peer breaks off.
+    /// 2. Its writer cannot write; what it could not write is still in the outbox.
+    /// 3. It was taken for a session that is behind again, and stood in the list for good: with its
+    ///    socket, which stayed open.
+    #[tokio::test]
+    async fn whose_socket_broke_is_not_behind() {
+        let hub = Hub::builder().lanes(1).build();
+        let channel = ChannelName::try_from("a").unwrap();
+        let session = hub.open(SessionOptions::default()).unwrap();
+        hub.join(&session, &channel, None, None).unwrap();
+        let (near, far) = tokio::io::duplex(64);
+        hub.attach(&session, Socket::from_stream(near));
+        drop(far);
+        hub.publish(&channel, Message::text("x")).unwrap();
+        let counters = hub.counters();
+        while counters.writers_started.get() == 0 || counters.writers.get() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(hub.inner.shared.behind.0.is_empty());
+        hub.end(&session);
+    }
+}

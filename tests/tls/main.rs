@@ -6,10 +6,14 @@
 //! * `reload`: certificates that change under traffic.
 //! * `listeners`: several at once, and what each serves.
 //! * `inherited`: a socket that a parent holds, over a restart.
+//! * `behind`: nginx and HAProxy in front; ignored, as they have to be installed.
+//! * `testssl`: what testssl.sh finds; ignored, as it has to be installed.
+//! * `soak`: everything at once for a minute; ignored, because it takes that long.
 //! * `proxied`: the PROXY protocol and `X-Forwarded-For`, also from those who lie.
 //!
 //! Needs `bash`, and `openssl` for the checks that are ignored without being asked for.
 
+mod behind;
 mod certificates;
 mod client;
 mod inherited;
@@ -18,9 +22,11 @@ mod openssl;
 mod proxied;
 mod reload;
 mod sessions;
+mod soak;
 #[path = "../attacks/steady.rs"]
 #[allow(dead_code)]
 mod steady;
 #[path = "../e2e/support.rs"]
 #[allow(dead_code)]
 mod support;
+mod testssl;

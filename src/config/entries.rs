@@ -197,8 +197,7 @@ fn use_instead(key: &Key) -> String {
         "listeners" => "write [[listeners]] and its entries there, or use listen".into(),
         "channels.rules" => "write [[channels.rules]] and its entries there".into(),
         path => {
-            let file = if path == "api.keys" { "api.keys_file" } else { "auth.secret_file" };
-            format!("set {} or use {file}", key.variable())
+            format!("set {} or use {path}_file", key.variable())
         }
     }
 }

@@ -4,6 +4,7 @@
 //! work from it, so none of them can forget a key.
 
 mod access;
+mod admin;
 mod drain;
 mod http;
 mod hub;
@@ -140,7 +141,7 @@ fn text(text: &str) -> Option<Value> {
 
 /// Every key, section by section.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    [listen::KEYS, access::KEYS, hub::KEYS, http::KEYS, drain::KEYS, log::KEYS]
+    [listen::KEYS, access::KEYS, admin::KEYS, hub::KEYS, http::KEYS, drain::KEYS, log::KEYS]
         .into_iter()
         .flatten()
 }

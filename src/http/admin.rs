@@ -5,7 +5,7 @@
 //! | `GET /admin` | the page, and a form for the key | anybody who reaches the listener |
 //! | `GET /admin/{file}` | its style and its scripts ([`files`]) | anybody |
 //! | `POST /admin/do/login`, `logout` | a key for a cookie ([`door`]) | whoever has a key |
-//! | `GET /admin/node` | what does not change: names, bounds, what the visitor may | viewers |
+//! | `GET /admin/node` | what does not change: names, bounds, what the visitor may | anybody, who is told that |
 //! | `GET /admin/events` | a sample a second ([`feed`]) | viewers |
 //! | `GET /admin/channel`, `session` | a close look ([`look`]) | viewers |
 //! | `POST /admin/do/disconnect`, `publish` | what changes something ([`act`]) | not with a read-only key |
@@ -117,7 +117,11 @@ impl Admin {
 /// `GET /admin/node`, `/admin/channel`, `/admin/session`; anything else is a file.
 pub(super) async fn get(state: &Arc<State>, request: &Request<Incoming>, peer: Peer) -> Answer {
     let shown = match request.uri().path() {
-        "/admin/node" => door::enter(state, request, peer).map(|viewer| node(state, viewer.access)),
+        "/admin/node" => door::look_up(state, request, peer).map(|access| match access {
+            Some(access) => node(state, access),
+            // For the page, which then shows its form: no error.
+            None => json!({ "access": null }),
+        }),
         "/admin/channel" => match door::enter(state, request, peer) {
             Ok(_) => look::channel(state, request).await,
             Err(refusal) => Err(refusal),

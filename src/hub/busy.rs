@@ -132,7 +132,9 @@ mod tests {
 
     fn publish(hub: &Hub, channel: &str, times: usize) {
         let channel = ChannelName::try_from(channel).unwrap();
-        (0..times).for_each(|_| drop(hub.publish(&channel, Message::text("x")).unwrap()));
+        for _ in 0..times {
+            hub.publish(&channel, Message::text("x")).unwrap();
+        }
     }
 
     fn looked(hub: &Hub) -> Vec<(String, u64)> {

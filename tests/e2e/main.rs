@@ -3,6 +3,7 @@
 //! * `fanout`: every message, once, in one order, while others come and go.
 //! * `slow`: subscribers that stop reading.
 //! * `identity`: tokens, users, expiry, origins.
+//! * `admin`: the endpoints of the admin page.
 //! * `api`: the HTTP side.
 //! * `json`: the JSON session protocol.
 //! * `lifecycle`: start, signals, drain, exit codes.
@@ -16,6 +17,7 @@
 //! * `policies`: channels with different policies in one session.
 //! * `embed`: the library inside somebody else's server.
 
+mod admin;
 mod api;
 mod churn;
 mod client;

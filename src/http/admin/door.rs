@@ -113,7 +113,7 @@ fn pass(headers: &HeaderMap) -> Pass {
     ids.next().map_or(Pass::Nothing, Pass::Login)
 }
 
-/// Lets a viewer in.
+/// Lets a viewer in, to look.
 ///
 /// # Errors
 /// [`Refusal`].
@@ -122,7 +122,23 @@ pub(super) fn enter<B>(state: &State, request: &Request<B>, peer: Peer) -> Resul
     identify(state, &caller)
 }
 
-/// The same for what changes something.
+/// What a visitor may do; `None` for one that has not logged in, or whose login is over.
+///
+/// # Errors
+/// [`Refusal`], for a page that is not ours and for a key that is wrong.
+pub(super) fn look_up<B>(
+    state: &State,
+    request: &Request<B>,
+    peer: Peer,
+) -> Result<Option<Access>, Refusal> {
+    let caller = Caller::of(state, request, peer)?;
+    match caller.pass {
+        Pass::Key(_) => identify(state, &caller).map(|viewer| Some(viewer.access)),
+        pass => Ok(still(state, &pass)),
+    }
+}
+
+/// Lets a viewer in who wants to change something.
 ///
 /// # Errors
 /// [`Refusal`].

@@ -24,7 +24,7 @@ use crate::hub::BusyChannel;
 const BEHIND_MAX: usize = 2_048;
 
 /// Rows of the tables.
-const TABLE_ROWS: usize = 12;
+const TABLE_ROWS: usize = 8;
 
 /// Upper bounds of what waits for a session, in bytes, and of how long, in milliseconds; the last
 /// place of each histogram is open.

@@ -27,7 +27,7 @@ function makeCharts() {
     make('publications', { label: 'Publications a second', lines: one(PUBLICATIONS), show: value => (value == null ? '–' : `${count(value)}/s`), least: 10, area: true }),
     make('sessions', { label: 'Sessions', lines: one(SESSIONS, 'b'), show: count, least: 10, area: true }),
     make('cpu', { label: 'Cores in use', lines: one(CPU), show: value => (value == null ? '–' : `${count(value)} cores`), least: 1, area: true, top: node.cores || null }),
-    make('rss', { label: 'Resident memory', lines: one(RSS, 'b'), show: inBytes, least: 1 << 20, area: true }),
+    make('rss', { label: 'Resident memory', lines: one(RSS, 'b'), show: inBytes, least: 1 << 20, area: true, unit: 1 << 20 }),
   ];
 }
 
@@ -52,7 +52,7 @@ function show(sample) {
   panels.busy(sample.busy, look);
   panels.behind(sample, node, look);
   panels.memory(sample.memory, node.memory_steps);
-  const window = sample.recent_s >= 299 ? 'last 5 min, of all' : `last ${span(sample.recent_s)}, of all`;
+  const window = `${panels.lately(sample.recent_s)}, of all`;
   say('a-drops', window); say('a-ends', window);
   panels.reasons('drops', 'drops-none', sample.drops, { bad: true });
   panels.reasons('ends', 'ends-none', sample.disconnects, { bad: true });
@@ -92,9 +92,9 @@ function lost() {
 
 // An EventSource does not tell what it was answered: ask for what does.
 async function again(mine) {
-  const { status } = await ask('/admin/node');
+  const { status, body } = await ask('/admin/node');
   if (mine !== source) return;
-  if (status === 401) return signedOut('Your session is over. Sign in again.');
+  if (status === 200 && !body.access) return signedOut('Your session is over. Sign in again.');
   if (status === 200) linked('lost', 'too many watch; trying again');
   setTimeout(() => { if (mine === source) start(); }, 3000);
 }
@@ -115,7 +115,7 @@ function signedOut(text = '') {
 
 async function start() {
   const { status, body, problem } = await ask('/admin/node');
-  if (status === 401) return signedOut();
+  if (status === 200 && !body.access) return signedOut();
   if (status !== 200) {
     $('who').hidden = false;
     linked('lost', status ? problem : 'no connection; trying again');

@@ -1,7 +1,7 @@
 // Lines over the last five minutes, in SVG: redrawn once a second, at most 300 points each.
 import { element, say, svg } from './format.js';
 
-const SPAN_MS = 300_000;
+const SPANS_MS = [60_000, 120_000, 300_000];
 const GAP_MS = 3_500;
 const LEFT = 0, TOP = 8, BOTTOM = 17;
 
@@ -14,8 +14,8 @@ export function niceTop(value, least) {
 
 // `lines`: { pick, css, name } each. `show` writes a value with its unit; `log` is for what spans decades.
 export class Chart {
-  constructor(plot, { label, lines, show, least = 1, log = false, area = false, top = null }) {
-    Object.assign(this, { plot, label, lines, show, least, log, area, top, rows: [], at: null });
+  constructor(plot, { label, lines, show, least = 1, log = false, area = false, top = null, unit = 1 }) {
+    Object.assign(this, { plot, label, lines, show, least, log, area, top, unit, rows: [], at: null });
     this.svg = svg('svg', { role: 'img', 'aria-label': label });
     this.tip = element('div', { className: 'tip', hidden: true });
     plot.tabIndex = 0;
@@ -36,7 +36,7 @@ export class Chart {
 
   hover(at) { this.at = at; this.draw(); }
 
-  x(ms) { return LEFT + (this.width - this.right - LEFT) * (1 - (this.newest - ms) / SPAN_MS); }
+  x(ms) { return LEFT + (this.width - this.right - LEFT) * (1 - (this.newest - ms) / this.span); }
 
   y(value) {
     const height = this.height - TOP - BOTTOM;
@@ -51,16 +51,19 @@ export class Chart {
     this.width = width; this.height = height;
     this.right = this.lines.length > 1 ? 40 : 6;
     this.newest = this.rows.at(-1)?.[0] ?? Date.now();
-    const rows = this.rows.filter(row => row[0] > this.newest - SPAN_MS);
+    // As much time as there is something to show of.
+    const age = this.newest - (this.rows[0]?.[0] ?? this.newest);
+    this.span = SPANS_MS.find(span => age <= span) ?? SPANS_MS.at(-1);
+    const rows = this.rows.filter(row => row[0] >= this.newest - this.span);
     this.svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
     const values = rows.flatMap(row => this.lines.map(line => line.pick(row))).filter(value => value != null);
     const most = Math.max(0, ...values);
     this.range = this.log
       ? [10 ** Math.floor(Math.log10(Math.max(10, Math.min(...values, this.least)))), 10 ** Math.ceil(Math.log10(Math.max(most, this.least) * 1.001))]
-      : [0, this.top ?? niceTop(most * 1.04, this.least)];
+      : [0, this.top ?? niceTop(most * 1.04 / this.unit, this.least / this.unit) * this.unit];
     this.svg.replaceChildren(...this.frame(), ...this.lines.map(line => this.line(line, rows)), ...this.names(rows));
     const now = this.lines.map(line => `${line.name ? line.name + ' ' : ''}${this.show(rows.length ? line.pick(rows.at(-1)) : null)}`).join(', ');
-    this.svg.setAttribute('aria-label', `${this.label}, last five minutes; now ${now}`);
+    this.svg.setAttribute('aria-label', `${this.label}, over time; now ${now}`);
     this.point(rows);
   }
 
@@ -69,13 +72,15 @@ export class Chart {
     const ticks = this.log ? decades(low, high) : this.height < 90 ? [high] : [high / 2, high];
     for (const tick of ticks) {
       const y = Math.round(this.y(tick)) + 0.5;
-      marks.push(svg('line', { class: 'rule', x1: LEFT, x2: this.width, y1: y, y2: y }), text(LEFT, y + 11, this.show(tick)));
+      const above = this.log && tick === low;
+      marks.push(svg('line', { class: 'rule', x1: LEFT, x2: this.width, y1: y, y2: y }), text(LEFT, above ? y - 4 : y + 11, this.show(tick)));
     }
     const base = this.height - BOTTOM + 0.5;
     marks.push(svg('line', { class: 'base', x1: LEFT, x2: this.width, y1: base, y2: base }));
-    for (const [minutes, name] of [[5, '−5 min'], [2.5, '−2.5'], [0, 'now']]) {
-      const x = this.x(this.newest - minutes * 60_000);
-      marks.push(text(x, this.height - 3, name, { 'text-anchor': minutes === 5 ? 'start' : minutes ? 'middle' : 'end' }));
+    const name = ms => (this.span > 60_000 ? `−${ms / 60_000} min` : `−${ms / 1000} s`);
+    for (const [share, anchor] of [[1, 'start'], [0.5, 'middle'], [0, 'end']]) {
+      const ms = this.span * share;
+      marks.push(text(this.x(this.newest - ms), this.height - 3, ms ? name(ms) : 'now', { 'text-anchor': anchor }));
     }
     return marks;
   }
@@ -130,7 +135,7 @@ export class Chart {
 
 function decades(low, high) {
   const all = [];
-  for (let tick = low * 10; tick <= high; tick *= 10) all.push(tick);
+  for (let tick = low; tick <= high; tick *= 10) all.push(tick);
   const every = Math.ceil(all.length / 4);
   return all.reverse().filter((_, at) => at % every === 0);
 }

@@ -38,7 +38,7 @@ export function busy({ active, rows }, look) {
       say(cells[0], exact(row.sessions));
       say(cells[1], count(row.publications_per_s));
       say(cells[2], count(row.deliveries_per_s));
-      cells[2].style.setProperty('--share', rows[0] && row.deliveries_per_s / Math.max(1e-9, busy.top));
+      cells[2].style.setProperty('--share', rows[0] && row.deliveries_per_s < busy.top * 0.03 ? 0 : row.deliveries_per_s / busy.top);
     });
   });
 }
@@ -65,6 +65,8 @@ export function behind(sample, node, look) {
 
 const HARMLESS = new Set(['client_closed', 'shutdown', 'kicked', 'token_expired']);
 
+export const lately = seconds => (seconds >= 299 ? 'last 5 min' : seconds < 120 ? `last ${seconds} s` : `last ${Math.floor(seconds / 60)} min`);
+
 export function reasons(list, none, all, { bad }) {
   const rows = Object.entries(all).map(([name, [recent, total]]) => ({ name, recent, total }))
     .filter(row => row.total > 0).sort((a, b) => b.recent - a.recent || b.total - a.total);
@@ -88,17 +90,14 @@ export function memory({ used, max, pressure, history, pending }, steps) {
   const reached = steps.findIndex(step => step.name === pressure);
   const marks = steps.flatMap((step, number) => {
     const css = number <= reached ? 'step on' : 'step';
-    // Each below the one before it, so that none covers another.
-    const label = svg('text', { x: at(step.percent) - 5, y: y + 20 + 11 + [0, 11, 0, 11, 22][number], 'text-anchor': 'end' });
-    label.textContent = number < 2 ? `${step.percent} % ${STEPS[step.name]}` : '';
-    return [svg('line', { class: css, x1: at(step.percent), x2: at(step.percent), y1: y - 5, y2: y + 25 }), label];
+    const label = svg('text', { x: at(step.percent), y: 43, 'text-anchor': 'middle' });
+    label.textContent = number ? step.percent : `${step.percent} %`;
+    return [svg('line', { class: css, x1: at(step.percent), x2: at(step.percent), y1: y - 5, y2: y + 24 }), label];
   });
-  const end = svg('text', { x: width, y: y + 31, 'text-anchor': 'end' });
-  end.textContent = steps.slice(2).map(step => `${step.percent} %`).join(' · ');
-  $('budget').replaceChildren(svg('svg', { viewBox: `0 0 ${width} 58`, role: 'img', 'aria-label': `${percent(share)} of the budget is used` },
+  $('budget').replaceChildren(svg('svg', { viewBox: `0 0 ${width} 44`, role: 'img', 'aria-label': `${percent(share)} of the budget is used` },
     svg('rect', { class: 'well', x: 0.5, y, width: width - 1, height: 20, rx: 5 }),
-    svg('rect', { class: 'used', x: 1, y: y + 1, width: Math.max(used ? 2 : 0, share * (width - 2)), height: 18, rx: Math.min(4, share * width / 2) }), ...marks, end));
-  say('a-memory', `${percent(share)} used. ${reached < 0 ? `At ${steps[0].percent} % outboxes hold less.` : `Now: ${STEPS[pressure]}.`} Histories ${inBytes(history)}, on the way ${inBytes(pending)}.`);
+    svg('rect', { class: 'used', x: 1, y: y + 1, width: Math.max(used ? 2 : 0, share * (width - 2)), height: 18, rx: Math.min(4, share * width / 2) }), ...marks));
+  say('a-memory', `${percent(share)} used. ${reached < 0 ? `From ${steps[0].percent} %: ${STEPS[steps[0].name]}.` : `Now: ${STEPS[pressure]}.`} Histories ${inBytes(history)}, on the way ${inBytes(pending)}.`);
 }
 
 export function lanes(lanes, workers, list) {
@@ -116,7 +115,7 @@ const sum = (all, skip = new Set()) => Object.entries(all).reduce((total, [name,
 export function verdict(sample, node) {
   const [, sessions, publications, deliveries, waits, behind] = sample.row, { memory } = sample;
   const dropped = sum(sample.drops, new Set(['conflate', 'latest'])), ended = sum(sample.disconnects, HARMLESS);
-  const window = sample.recent_s >= 290 ? 'in the last five minutes' : `in the last ${span(sample.recent_s)}`;
+  const window = `in the ${lately(sample.recent_s)}`;
   const busiest = Math.max(0, ...sample.workers), told = [];
   let mood = 'good';
   const note = (level, text) => { told.push(text); if (mood !== 'bad') mood = level; };

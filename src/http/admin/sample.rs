@@ -1,8 +1,8 @@
 //! A sample: the numbers of one second, from what the counters were before and are now.
 //!
 //! What it costs, once a second however many watch: a read of every counter, a look at no more than
-//! [`BEHIND_MAX`] of the sessions that are behind (0.3 µs each) and at no more than 1,024 active channels
-//! (0.2 µs each), and three files of `/proc`.
+//! [`BEHIND_MAX`] of the sessions that are behind and at no more than 1,024 active channels, and three
+//! files of `/proc`.
 
 use std::collections::HashMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

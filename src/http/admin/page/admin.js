@@ -26,7 +26,7 @@ function makeCharts() {
     }),
     make('publications', { label: 'Publications a second', lines: one(PUBLICATIONS), show: value => (value == null ? '–' : `${count(value)}/s`), least: 10, area: true }),
     make('sessions', { label: 'Sessions', lines: one(SESSIONS, 'b'), show: count, least: 10, area: true }),
-    make('cpu', { label: 'Cores in use', lines: one(CPU), show: value => (value == null ? '–' : `${count(value)} cores`), least: 1, area: true, top: node.cores || null }),
+    make('cpu', { label: 'Cores in use', lines: one(CPU), show: value => (value == null ? '–' : `${count(value)} core${value === 1 ? '' : 's'}`), least: 1, area: true, top: node.cores || null }),
     make('rss', { label: 'Resident memory', lines: one(RSS, 'b'), show: inBytes, least: 1 << 20, area: true, unit: 1 << 20 }),
   ];
 }

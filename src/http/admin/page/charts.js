@@ -70,7 +70,10 @@ export class Chart {
   frame() {
     const [low, high] = this.range, marks = [];
     const ticks = this.log ? decades(low, high) : this.height < 90 ? [high] : [high / 2, high];
+    let under = -Infinity;
     for (const tick of ticks) {
+      if (this.log && tick === low && this.y(low) - under < 30) continue;
+      under = this.y(tick);
       const y = Math.round(this.y(tick)) + 0.5;
       const above = this.log && tick === low;
       marks.push(svg('line', { class: 'rule', x1: LEFT, x2: this.width, y1: y, y2: y }), text(LEFT, above ? y - 4 : y + 11, this.show(tick)));
@@ -147,11 +150,11 @@ function text(x, y, content, attributes = {}) {
 }
 
 // Bars of a histogram with their counts on top; what is beyond `lateFrom` is drawn as late.
-export function histogram(list, counts, names, lateFrom = Infinity) {
+export function histogram(list, counts, names, lateFrom = -1) {
   const most = Math.max(1, ...counts);
   list.replaceChildren(...counts.map((value, at) => {
     const height = value ? Math.max(3, (value / most) * 46) : 0;
-    return element('li', { className: at >= lateFrom ? 'late' : '' }, element('b', { textContent: value || '' }),
+    return element('li', { className: lateFrom >= 0 && at >= lateFrom ? 'late' : '' }, element('b', { textContent: value || '' }),
       element('i', { ariaHidden: 'true' }, svg('svg', { viewBox: '0 0 10 46', preserveAspectRatio: 'none' }, svg('rect', { width: 10, height, y: 46 - height }))),
       element('span', { textContent: names[at] }));
   }));

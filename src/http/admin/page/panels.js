@@ -49,9 +49,11 @@ export function behind(sample, node, look) {
   $('lag').hidden = !all;
   $('behind-none').hidden = all > 0;
   if (!all) return;
-  const names = (bounds, show) => [...bounds.map(show), '>'];
-  histogram($('lag-bytes'), lag.bytes, names(lag.bytes_bounds, bound => `${bound / 1024} K`), lag.bytes_bounds.findIndex(bound => bound >= node.outbox_bytes_max * 0.99));
-  histogram($('lag-ms'), lag.ms, names(lag.ms_bounds, bound => (bound < 1000 ? `${bound}` : `${bound / 1000} s`)), lag.ms_bounds.findIndex(bound => bound >= node.outbox_age_max_ms * 0.99));
+  const names = (bounds, show) => [...bounds.map(show), 'more'];
+  // The last bars are those at the bound, where the policy begins.
+  const late = (bounds, most) => bounds.findIndex(bound => bound >= most * 0.99);
+  histogram($('lag-bytes'), lag.bytes, names(lag.bytes_bounds, inBytes), late(lag.bytes_bounds, node.outbox_bytes_max));
+  histogram($('lag-ms'), lag.ms, names(lag.ms_bounds, inMillis), late(lag.ms_bounds, node.outbox_age_max_ms));
   fill($('slow'), lag.slowest, 'session', ({ session, user }) => {
     const cells = [cell(), cell(), cell(), cell()];
     return line(() => look('session', session), user ?? session, cells, row => {

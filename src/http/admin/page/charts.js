@@ -61,14 +61,16 @@ export class Chart {
     this.range = this.log
       ? [10 ** Math.floor(Math.log10(Math.max(10, Math.min(...values, this.least)))), 10 ** Math.ceil(Math.log10(Math.max(most, this.least) * 1.001))]
       : [0, this.top ?? niceTop(most * 1.04 / this.unit, this.least / this.unit) * this.unit];
-    this.svg.replaceChildren(...this.frame(), ...this.lines.map(line => this.line(line, rows)), ...this.names(rows));
+    const { rules, labels } = this.frame();
+    // The texts last, with a halo: no line runs through them.
+    this.svg.replaceChildren(...rules, ...this.lines.map(line => this.line(line, rows)), ...labels, ...this.names(rows));
     const now = this.lines.map(line => `${line.name ? line.name + ' ' : ''}${this.show(rows.length ? line.pick(rows.at(-1)) : null)}`).join(', ');
     this.svg.setAttribute('aria-label', `${this.label}, over time; now ${now}`);
     this.point(rows);
   }
 
   frame() {
-    const [low, high] = this.range, marks = [];
+    const [low, high] = this.range, rules = [], labels = [];
     const ticks = this.log ? decades(low, high) : this.height < 90 ? [high] : [high / 2, high];
     let under = -Infinity;
     for (const tick of ticks) {
@@ -76,16 +78,17 @@ export class Chart {
       under = this.y(tick);
       const y = Math.round(this.y(tick)) + 0.5;
       const above = this.log && tick === low;
-      marks.push(svg('line', { class: 'rule', x1: LEFT, x2: this.width, y1: y, y2: y }), text(LEFT, above ? y - 4 : y + 11, this.show(tick)));
+      rules.push(svg('line', { class: 'rule', x1: LEFT, x2: this.width, y1: y, y2: y }));
+      labels.push(text(LEFT, above ? y - 4 : y + 11, this.show(tick)));
     }
     const base = this.height - BOTTOM + 0.5;
-    marks.push(svg('line', { class: 'base', x1: LEFT, x2: this.width, y1: base, y2: base }));
+    rules.push(svg('line', { class: 'base', x1: LEFT, x2: this.width, y1: base, y2: base }));
     const name = ms => (this.span > 60_000 ? `−${ms / 60_000} min` : `−${ms / 1000} s`);
     for (const [share, anchor] of [[1, 'start'], [0.5, 'middle'], [0, 'end']]) {
       const ms = this.span * share;
-      marks.push(text(this.x(this.newest - ms), this.height - 3, ms ? name(ms) : 'now', { 'text-anchor': anchor }));
+      labels.push(text(this.x(this.newest - ms), this.height - 3, ms ? name(ms) : 'now', { 'text-anchor': anchor }));
     }
-    return marks;
+    return { rules, labels };
   }
 
   line({ pick, css }, rows) {

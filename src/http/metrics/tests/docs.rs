@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::{Kind, Metric, TABLES};
+use super::super::{Kind, Metric, metrics};
 use super::{sample, shown};
 
 const BEGIN: &str = "<!-- table: kept in step by a test, which says how -->\n";
@@ -22,7 +22,7 @@ fn file(path: &str) -> (PathBuf, String) {
 }
 
 fn all() -> impl Iterator<Item = &'static Metric> {
-    TABLES.into_iter().flatten()
+    metrics()
 }
 
 /// The names of the labels that each metric had in this text.

@@ -115,7 +115,7 @@ impl Drop for Log {
                 return;
             }
             flush = back;
-            thread::sleep(LOOK);
+            thread::park_timeout(LOOK);
         }
         let _ = is_done.recv_timeout(until.saturating_duration_since(Instant::now()));
     }

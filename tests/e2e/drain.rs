@@ -230,7 +230,7 @@ async fn in_full_traffic_everybody_gets_what_was_acknowledged_and_a_close_of_the
     within("the publishers' end", publishing).await.unwrap();
     within("the publishers' end", publishing_more).await.unwrap();
     assert_eq!(gateway.exit_code().await, 0, "{}", gateway.log());
-    let acknowledged = acknowledged.lock().unwrap();
+    let acknowledged = acknowledged.lock().unwrap().clone();
     for (who, seen) in &seen {
         assert_complete(who, seen, &acknowledged);
     }

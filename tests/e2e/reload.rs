@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Gateway, within};
+use crate::support::{Client, Gateway};
 
 const OLD: &str = "the old secret, of thirty-two bytes or more";
 const NEW: &str = "the new secret, of thirty-two bytes or more";

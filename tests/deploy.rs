@@ -232,7 +232,6 @@ fn with_only_what_the_image_has_it_starts_and_is_healthy() {
     while !is_healthy && began.elapsed() < PATIENCE {
         let asked = inside(&["check", "--url", "http://127.0.0.1:18643"]).output().unwrap();
         is_healthy = asked.status.success();
-        std::thread::sleep(Duration::from_millis(20));
     }
     signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));

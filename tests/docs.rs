@@ -187,7 +187,10 @@ fn run(path: &Path, with_node: bool) -> Result<(), String> {
         .output()
         .expect("timeout and bash are there");
     match run.status.success() {
-        true => Ok(std::fs::remove_dir_all(folder).unwrap()),
+        true => {
+            std::fs::remove_dir_all(folder).unwrap();
+            Ok(())
+        }
         false => {
             let said = String::from_utf8_lossy(&run.stderr);
             Err(format!("{}, in {}: {}\n{said}", path.display(), folder.display(), run.status))

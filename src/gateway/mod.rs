@@ -11,6 +11,7 @@ mod error;
 mod inherited;
 mod jwks;
 mod listener;
+mod notify;
 mod outward;
 mod pace;
 mod per_address;
@@ -48,6 +49,7 @@ use connection::Phase;
 use entrance::Entrance;
 use jwks::Fetching;
 use listener::Listener;
+use notify::Notifier;
 use outward::{Outward, Telling};
 use reload::Reloader;
 use tls::Certificates;
@@ -104,7 +106,7 @@ pub async fn run(
 }
 
 /// [`run`] until SIGTERM or SIGINT; a second one hurries. SIGHUP has the configuration read again by
-/// `load`, and the certificates.
+/// `load`, and the certificates. A service manager is told of all of it (`sd_notify(3)`).
 ///
 /// # Errors
 /// [`StartError`], if it does not come to serving.
@@ -116,14 +118,24 @@ pub async fn run_until_signal(
     let Signals { first, second, mut hangup } = Signals::listen().map_err(StartError::Signals)?;
     let gateway = Gateway::bind(settings, inherited)?;
     let (reload, reloader) = (gateway.reload.clone(), gateway.reloader.clone());
+    let manager = Notifier::from_environment();
     let mut background = JoinSet::new();
+    background.spawn(manager.clone().watchdog());
+    let told = manager.clone();
     background.spawn(async move {
         while hangup.recv().await.is_some() {
             tracing::info!("got SIGHUP: reading the configuration and the certificates again");
+            told.reloading();
             reloader.reload(load());
             reload.notify_one();
+            told.ready();
         }
     });
+    manager.ready();
+    let first = async move {
+        first.await;
+        manager.stopping();
+    };
     Ok(gateway.serve_hurried(first, second).await)
 }
 

@@ -137,7 +137,7 @@ impl Connection {
                     Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
                     Step::Wait(wait) => Box::pin(self.waited(wait)).await,
                     Step::Replies => {
-                        self.replies_gone().await;
+                        Box::pin(self.replies_gone()).await;
                         let held = std::mem::take(&mut self.held);
                         self.take_held(held)
                     }

@@ -1,8 +1,10 @@
-//! The page at `/` in a real browser, with a real gateway behind it.
+//! The page at `/`, and that at `/admin`, in a real browser, with a real gateway behind it.
 //!
 //! Ignored by default, because it needs Chromium and ChromeDriver:
 //! `cargo test --test browser -- --ignored`. Pictures of the page are left in `target/browser`.
 
+#[path = "browser/admin.rs"]
+mod admin;
 #[path = "browser/driver.rs"]
 mod driver;
 #[path = "browser/gateway.rs"]

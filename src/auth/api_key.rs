@@ -103,15 +103,15 @@ pub enum ApiKeyError {
 impl fmt::Display for ApiKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Count => write!(f, "there are more than {API_KEYS_MAX} API keys"),
+            Self::Count => write!(f, "keys are more than {API_KEYS_MAX}"),
             Self::Length { index, bytes } => write!(
                 f,
-                "API key {index} has {bytes} bytes; it must have 1 to {API_KEY_BYTES_MAX}; make \
+                "key {index} has {bytes} bytes; it must have 1 to {API_KEY_BYTES_MAX}; make \
                  one with: openssl rand -hex 32"
             ),
             Self::Character { index, at } => write!(
                 f,
-                "API key {index} has a character at byte {at} that is not printable ASCII, or a \
+                "key {index} has a character at byte {at} that is not printable ASCII, or a \
                  space; make one with: openssl rand -hex 32"
             ),
         }
@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn bad_keys_are_named_by_their_place() {
         let refused = |keys: &[&str]| ApiKeys::new(keys).unwrap_err().to_string();
-        assert!(refused(&["good", ""]).starts_with("API key 1 has 0 bytes"));
-        assert!(refused(&["canary\n"]).starts_with("API key 0 has a character at byte 6"));
+        assert!(refused(&["good", ""]).starts_with("key 1 has 0 bytes"));
+        assert!(refused(&["canary\n"]).starts_with("key 0 has a character at byte 6"));
         assert!(!refused(&["canary\n"]).contains("canary"));
         assert!(refused(&[&"k".repeat(257)]).contains("257 bytes"));
         assert!(refused(&["k"; 17]).contains("more than 16"));

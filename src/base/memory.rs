@@ -50,14 +50,26 @@ pub enum Pressure {
 }
 
 impl Pressure {
-    /// From which share of the budget on, in percent.
-    const FROM: [(Pressure, usize); 5] = [
+    /// From which share of the budget on, in percent; the tightest first.
+    pub const FROM: [(Pressure, usize); 5] = [
         (Pressure::RefusePublications, 95),
         (Pressure::RefuseSessions, 90),
         (Pressure::Evict, 80),
         (Pressure::Drop, 65),
         (Pressure::Conflate, 50),
     ];
+
+    /// Its name for whoever looks after the node.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Conflate => "conflate",
+            Self::Drop => "drop",
+            Self::Evict => "evict",
+            Self::RefuseSessions => "refuse_sessions",
+            Self::RefusePublications => "refuse_publications",
+        }
+    }
 
     fn of(used: usize, max: usize) -> Self {
         let share = |percent| max / 100 * percent;

@@ -40,8 +40,8 @@ Without any keys everything is open, which is allowed on a loopback address only
 sessions alone the API is closed. With keys for the API alone it does not start. --insecure allows
 all of it.
 
-SIGTERM and SIGINT drain: what is accepted is delivered, then connections are closed. A second
-signal ends at once. SIGHUP has the configuration and the certificates read again.";
+SIGTERM and SIGINT drain: what is accepted is delivered, and sessions are closed one by one over
+drain.window_ms. A second signal skips the rest of the window. SIGHUP has the configuration and the certificates read again.";
 
 const TOKEN_HELP: &str = "\
 Signs with the first secret of the configuration (auth.secret, auth.keys), or with a private key.

@@ -106,6 +106,7 @@ impl Write for Entry {
 }
 
 impl Drop for Log {
+    #[expect(clippy::disallowed_methods, reason = "the runtime is gone by then")]
     fn drop(&mut self) {
         let until = Instant::now() + FLUSH;
         let (done, is_done) = sync_channel(1);
@@ -115,7 +116,7 @@ impl Drop for Log {
                 return;
             }
             flush = back;
-            thread::sleep(LOOK);
+            thread::park_timeout(LOOK);
         }
         let _ = is_done.recv_timeout(until.saturating_duration_since(Instant::now()));
     }

@@ -40,6 +40,7 @@ pub(crate) fn settings(
     let reached = listeners::reached(&listeners, places);
     let insecure = raw.insecure.unwrap_or(false);
     let api = secrets::api(raw.api, &files)?;
+    let admin = secrets::admin(raw.admin, &files)?;
     let auth_cookie = cookie(raw.auth.cookie.as_deref(), places)?;
     let hooks = hooks::hooks(raw.hooks, &files)?;
     let jwks = jwks::of_url(&raw.auth, places)?;
@@ -60,6 +61,7 @@ pub(crate) fn settings(
         open_mode,
         insecure,
         api,
+        admin,
         auth,
         jwks,
         auth_cookie,

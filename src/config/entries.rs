@@ -196,14 +196,7 @@ fn use_instead(key: &Key) -> String {
         }
         "listeners" => "write [[listeners]] and its entries there, or use listen".into(),
         "channels.rules" => "write [[channels.rules]] and its entries there".into(),
-        path => {
-            let file = match path {
-                "api.keys" => "api.keys_file",
-                "hooks.secret" => "hooks.secret_file",
-                _ => "auth.secret_file",
-            };
-            format!("set {} or use {file}", key.variable())
-        }
+        path => format!("set {} or use {path}_file", key.variable()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! work from it, so none of them can forget a key.
 
 mod access;
+mod admin;
 mod drain;
 mod hooks;
 mod http;
@@ -142,7 +143,15 @@ fn text(text: &str) -> Option<Value> {
 
 /// Every key, section by section.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    [listen::KEYS, access::KEYS, hooks::KEYS, hub::KEYS, http::KEYS, drain::KEYS, log::KEYS]
-        .into_iter()
-        .flatten()
+    let all: [&[Key]; 8] = [
+        listen::KEYS,
+        access::KEYS,
+        admin::KEYS,
+        hooks::KEYS,
+        hub::KEYS,
+        http::KEYS,
+        drain::KEYS,
+        log::KEYS,
+    ];
+    all.into_iter().flatten()
 }

@@ -123,24 +123,25 @@ fn tls(raw: RawListenerTls, place: &Place) -> Result<TlsSettings, String> {
 }
 
 fn serves(names: Vec<String>) -> Result<Serves, String> {
-    const NAMES: [&str; 3] = ["clients", "api", "metrics"];
-    let mut serves = Serves { clients: false, api: false, metrics: false };
+    const NAMES: [&str; 4] = ["clients", "api", "metrics", "admin"];
+    let mut serves = Serves { clients: false, api: false, metrics: false, admin: false };
     for name in &names {
         match name.as_str() {
             "clients" => serves.clients = true,
             "api" => serves.api = true,
             "metrics" => serves.metrics = true,
+            "admin" => serves.admin = true,
             other => {
                 let advice = match nearest(other, NAMES) {
                     Some(near) => format!("did you mean {near}?"),
-                    None => "write clients, api or metrics".into(),
+                    None => "write clients, api, metrics or admin".into(),
                 };
                 return Err(format!("cannot serve {}; {advice}", shown(other)));
             }
         }
     }
     match names.is_empty() {
-        true => Err("serves nothing; write clients, api or metrics, or leave it out".into()),
+        true => Err("serves nothing; write clients, api, metrics or admin, or leave it out".into()),
         false => Ok(serves),
     }
 }

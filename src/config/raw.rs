@@ -15,6 +15,7 @@ pub(crate) struct Raw {
     pub(crate) listeners: Option<Vec<RawListener>>,
     pub(crate) insecure: Option<bool>,
     pub(crate) api: RawApi,
+    pub(crate) admin: RawAdmin,
     pub(crate) auth: RawAuth,
     pub(crate) origins: RawOrigins,
     pub(crate) hub: RawHub,
@@ -58,6 +59,19 @@ pub(crate) struct RawTls {
 pub(crate) struct RawApi {
     pub(crate) keys: Option<Vec<Secret>>,
     pub(crate) keys_file: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawAdmin {
+    pub(crate) keys: Option<Vec<Secret>>,
+    pub(crate) keys_file: Option<String>,
+    pub(crate) read_only_keys: Option<Vec<Secret>>,
+    pub(crate) read_only_keys_file: Option<String>,
+    pub(crate) viewers_max: Option<usize>,
+    pub(crate) logins_max: Option<usize>,
+    pub(crate) login_timeout_ms: Option<u64>,
+    pub(crate) wrong_keys_per_min_max: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

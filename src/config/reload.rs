@@ -6,6 +6,7 @@ use super::settings::Settings;
 /// Keys, and sections with a point at the end, that a reload takes up for whatever begins then.
 const TAKEN_UP: &[&str] = &[
     "api.",
+    "admin.",
     "auth.",
     "hooks.",
     "origins.",

@@ -4,7 +4,7 @@ use super::Places;
 use super::environment::Environment;
 use super::error::{ConfigError, Place, shown};
 use super::jwks;
-use super::raw::{RawApi, RawAuth, RawKey};
+use super::raw::{RawAdmin, RawApi, RawAuth, RawKey};
 use super::secret::Secret;
 use super::settings::ApiSettings;
 use crate::auth::KeySetError;
@@ -12,6 +12,7 @@ use crate::auth::api_key::{ApiKeyError, ApiKeys};
 use crate::auth::jwt::{AuthSettings, PATTERN_BYTES_MAX, PATTERNS_MAX};
 use crate::auth::keys::{Algorithm, KeySet, KeySettings, Material};
 use crate::base::access::Rules;
+use crate::http::AdminSettings;
 
 /// The shortest API key, in characters: what 64 random bits have in hexadecimal.
 const API_KEY_CHARACTERS_MIN: usize = 16;
@@ -35,21 +36,54 @@ impl Files<'_> {
     }
 }
 
-/// The keys of the API, from the list and from the file.
+/// The keys of the API.
 pub(crate) fn api(raw: RawApi, files: &Files<'_>) -> Result<ApiSettings, ConfigError> {
+    let (keys, keys_count) = keys("API", "api.keys", raw.keys, raw.keys_file, files)?;
+    Ok(ApiSettings { keys, keys_count })
+}
+
+/// The keys of the admin page, and its bounds.
+pub(crate) fn admin(raw: RawAdmin, files: &Files<'_>) -> Result<AdminSettings, ConfigError> {
+    let default = AdminSettings::default();
+    let (all, _) = keys("admin", "admin.keys", raw.keys, raw.keys_file, files)?;
+    let name = "read-only admin";
+    let path = "admin.read_only_keys";
+    let (read_only, _) = keys(name, path, raw.read_only_keys, raw.read_only_keys_file, files)?;
+    Ok(AdminSettings {
+        keys: all,
+        read_only_keys: read_only,
+        viewers_max: raw.viewers_max.unwrap_or(default.viewers_max),
+        logins_max: raw.logins_max.unwrap_or(default.logins_max),
+        login_timeout_ms: raw.login_timeout_ms.unwrap_or(default.login_timeout_ms),
+        wrong_keys_per_min_max: raw
+            .wrong_keys_per_min_max
+            .unwrap_or(default.wrong_keys_per_min_max),
+    })
+}
+
+/// Keys of one kind, from the list at `path` and from the file, and how many there are.
+fn keys(
+    name: &str,
+    path: &str,
+    listed: Option<Vec<Secret>>,
+    file: Option<String>,
+    files: &Files<'_>,
+) -> Result<(ApiKeys, usize), ConfigError> {
     let mut keys: Vec<(Secret, Place)> = Vec::new();
-    for (index, key) in raw.keys.unwrap_or_default().into_iter().enumerate() {
-        keys.push((key, files.places.of_item("api.keys", index)));
+    for (index, key) in listed.unwrap_or_default().into_iter().enumerate() {
+        keys.push((key, files.places.of_item(path, index)));
     }
-    if let Some(path) = raw.keys_file {
-        let place = files.places.of("api.keys_file");
-        let text = files.read("api.keys_file", &path, &place)?;
+    if let Some(file) = file {
+        let path = format!("{path}_file");
+        let place = files.places.of(&path);
+        let text = files.read(&path, &file, &place)?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let before = keys.len();
         keys.extend(lines.map(|line| (Secret::new(line), place.clone())));
         if keys.len() == before {
-            let what = "the file of api.keys_file holds no key; write one a line, made with: \
-                        openssl rand -hex 32";
+            let what = format!(
+                "the file of {path} holds no key; write one a line, made with: openssl rand -hex 32"
+            );
             return Err(ConfigError::key(place, what));
         }
     }
@@ -57,7 +91,7 @@ pub(crate) fn api(raw: RawApi, files: &Files<'_>) -> Result<ApiSettings, ConfigE
         let characters = key.expose().chars().count();
         if characters < API_KEY_CHARACTERS_MIN {
             let what = format!(
-                "API key {index} has {characters} characters; at least {API_KEY_CHARACTERS_MIN} \
+                "{name} key {index} has {characters} characters; at least {API_KEY_CHARACTERS_MIN} \
                  are needed; make one with: openssl rand -hex 32"
             );
             return Err(ConfigError::key(place.clone(), what));
@@ -68,9 +102,9 @@ pub(crate) fn api(raw: RawApi, files: &Files<'_>) -> Result<ApiSettings, ConfigE
             ApiKeyError::Length { index, .. } | ApiKeyError::Character { index, .. } => (index, ""),
             _ => (0, "; remove those that are out of use"),
         };
-        ConfigError::key(keys[index].1.clone(), format!("{error}{advice}"))
+        ConfigError::key(keys[index].1.clone(), format!("{name} {error}{advice}"))
     })?;
-    Ok(ApiSettings { keys: checked, keys_count: keys.len() })
+    Ok((checked, keys.len()))
 }
 
 /// How tokens are checked; `None` if there is no key.

@@ -13,7 +13,7 @@ use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
 use crate::base::network::Network;
 use crate::fetch::{FetchLimits, Url};
 use crate::hooks::HookSettings;
-use crate::http::{Serves, TrustedProxies};
+use crate::http::{AdminSettings, Serves, TrustedProxies};
 
 /// Everything that a gateway runs with. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub struct Settings {
     /// The HTTP API. Without keys it is open in [`open_mode`](Self::open_mode) and otherwise
     /// closed: every request is answered with 401.
     pub api: ApiSettings,
+    /// The admin page; off without keys.
+    pub admin: AdminSettings,
     /// How the tokens of sessions are checked. `None`: a session needs none and may do everything.
     pub auth: Option<AuthSettings>,
     /// Where keys of tokens are fetched, and how often. Without an address none are.

@@ -1,5 +1,6 @@
 //! Loading as a whole, from surroundings that are a value.
 
+mod admin;
 mod errors;
 mod keys;
 mod listeners;

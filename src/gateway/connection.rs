@@ -29,8 +29,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::entrance::{Arrival, Entrance};
-use crate::connection::{Accepted, EventStream, First, Permit, Requests, Stream, StrictStream};
-use crate::http::{self, Answer, ConnectionRefused, HeadRefused, Peer, State, TakeOver};
+use crate::connection::{Accepted, First, Permit, Requests, Stream, StrictStream};
+use crate::http::{self, Answer, ConnectionRefused, HeadRefused, Peer, State, TakeOver, TakenOver};
 
 /// How long a connection may be without a new request once it had one, whatever it does meanwhile.
 /// Longer than the 60 s after which load balancers close an idle connection by themselves: so it is
@@ -75,7 +75,7 @@ impl Drop for Serving {
 enum Event {
     Ended(hyper::Result<()>),
     /// The request is for a stream of events, which hyper has no part in.
-    TakenOver(EventStream),
+    TakenOver(TakenOver),
     /// There is another phase.
     Phase,
     /// The gateway is gone.
@@ -207,7 +207,7 @@ async fn serve_http(
     caller: &Caller,
     answered: Option<Answer>,
     mut phases: watch::Receiver<Phase>,
-) -> Option<EventStream> {
+) -> Option<TakenOver> {
     let (refused_upgrade, taken_over) = (Mutex::new(None), Mutex::new(None));
     let (answered, now) = (Mutex::new(answered), phases.clone());
     let service = service_fn(|request: Request<Incoming>| {
@@ -273,7 +273,7 @@ async fn serve_http(
 
 async fn next_event(
     mut connection: Pin<&mut impl Future<Output = hyper::Result<()>>>,
-    taken_over: impl Fn() -> Option<EventStream>,
+    taken_over: impl Fn() -> Option<TakenOver>,
     phases: &mut watch::Receiver<Phase>,
     mut deadline: Pin<&mut Sleep>,
     due: impl Fn() -> Instant,

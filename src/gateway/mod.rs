@@ -251,6 +251,7 @@ fn state_options(authoriser: Arc<Rotating>, settings: Settings) -> StateOptions 
         trusted_proxies: settings.trusted_proxies,
         http_limits: settings.http,
         message_limits: settings.messages,
+        admin: settings.admin,
     }
 }
 

@@ -19,6 +19,7 @@ fn settings() -> Settings {
         open_mode: true,
         insecure: false,
         api: ApiSettings::default(),
+        admin: Default::default(),
         auth: None,
         jwks: Default::default(),
         hooks: Default::default(),

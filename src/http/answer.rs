@@ -20,6 +20,9 @@ pub type Answer = Response<Full<Bytes>>;
 /// `Retry-After` in seconds, beside [`PublishError::RETRY_AFTER_MS`](crate::hub::PublishError).
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
+/// The same where something is counted by the minute.
+const RETRY_AFTER_MINUTE: HeaderValue = HeaderValue::from_static("60");
+
 /// What else a refusal for want of a credential says (RFC 9110 section 11.6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
@@ -29,6 +32,8 @@ pub(super) enum Challenge {
     BadToken,
     /// A key of the API is missing or wrong.
     ApiKey,
+    /// A key of the admin page is.
+    Admin,
 }
 
 /// An answer of `status` with a body of this type, not to be kept by caches.
@@ -109,6 +114,9 @@ impl Refusal {
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(RETRY_AFTER, RETRY_AFTER_S);
         }
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_MINUTE);
+        }
         answer
     }
 }
@@ -119,6 +127,7 @@ impl Challenge {
             Challenge::Token => "Bearer realm=\"fanfare\"",
             Challenge::BadToken => "Bearer realm=\"fanfare\", error=\"invalid_token\"",
             Challenge::ApiKey => "apikey realm=\"fanfare\"",
+            Challenge::Admin => "Bearer realm=\"fanfare admin\"",
         }
     }
 }

@@ -8,11 +8,24 @@ use http::{Request, StatusCode};
 use super::answer::{Challenge, Refusal};
 use super::query;
 use super::state::State;
-use crate::auth::origin::{host_is_loopback, origin_allowed};
+use crate::auth::origin::{OriginList, host_is_loopback, origin_allowed};
 
 /// Refuses pages of other sites, and where only loopback names count those that came by another
 /// (DNS rebinding).
 pub(super) fn check_origin(state: &State, headers: &HeaderMap) -> Result<(), Refusal> {
+    check_host_and_origin(state, headers, &state.options().origins)
+}
+
+/// The same where no origin but our own counts.
+pub(super) fn check_own_origin(state: &State, headers: &HeaderMap) -> Result<(), Refusal> {
+    check_host_and_origin(state, headers, &OriginList::default())
+}
+
+fn check_host_and_origin(
+    state: &State,
+    headers: &HeaderMap,
+    others: &OriginList,
+) -> Result<(), Refusal> {
     // RFC 9112 section 3.2 wants 400 for none and for several, whoever asks.
     if headers.get_all(HOST).iter().count() != 1 {
         let text = "a request needs exactly one Host (RFC 9112 3.2)";
@@ -24,7 +37,7 @@ pub(super) fn check_origin(state: &State, headers: &HeaderMap) -> Result<(), Ref
                     name; to be reached from elsewhere it needs keys for tokens and for the API";
         return Err(Refusal::new(StatusCode::FORBIDDEN, text));
     }
-    if origin_allowed(origin(headers), host, &state.options().origins) {
+    if origin_allowed(origin(headers), host, others) {
         return Ok(());
     }
     let text = "this gateway does not answer pages of other origins; if it is to answer this one, \

@@ -1,8 +1,9 @@
-//! `GET /metrics`: the Prometheus text format, version 0.0.4, from two tables.
+//! `GET /metrics`: the Prometheus text format, version 0.0.4, from a few tables.
 //!
 //! Open to everybody who reaches the port, as scrapers expect: it shows numbers, and no name of a
 //! channel, user or peer.
 
+mod admin;
 mod drain;
 mod gateway;
 mod limits;
@@ -17,7 +18,7 @@ use http::StatusCode;
 
 use super::answer::{self, Answer};
 use super::state::State;
-use process::Process;
+pub(super) use process::Process;
 
 /// Shows the numbers.
 pub(super) fn show(state: &State) -> Answer {
@@ -92,9 +93,10 @@ impl Samples<'_> {
 
 /// All of them.
 fn metrics() -> impl Iterator<Item = &'static Metric> {
-    let all: [&[Metric]; 6] = [
+    let all: [&[Metric]; 7] = [
         table::METRICS,
         gateway::METRICS,
+        admin::METRICS,
         drain::METRICS,
         limits::METRICS,
         log::METRICS,

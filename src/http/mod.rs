@@ -12,6 +12,7 @@
 //! | `GET /health`, `GET /ready` | for supervisors and load balancers ([`health`]) |
 //! | `GET /metrics` | for Prometheus ([`metrics`]) |
 //! | `GET /openapi.json` | all of this for programs ([`openapi`]) |
+//! | `/admin` | for whoever looks after the node, if it is on ([`admin`]) |
 //!
 //! Who may: [`guard`]. The page, the client, `/health`, `/ready`, `/metrics` and `/openapi.json` are open
 //! to everybody who reaches the port: they show numbers and no names.
@@ -19,6 +20,7 @@
 //! An answer never repeats a token, a key or a message, and neither does a log line. A query may
 //! hold a token, so no log line has one.
 
+mod admin;
 mod admission;
 mod answer;
 mod api;
@@ -38,6 +40,7 @@ mod script;
 mod slow;
 mod sse;
 mod state;
+mod take_over;
 mod tally;
 mod websocket;
 
@@ -51,11 +54,12 @@ use answer::Refusal;
 
 use crate::connection::Accepted;
 
+pub use admin::AdminSettings;
 pub use answer::Answer;
 pub use forwarded::TrustedProxies;
 pub use peer::{Peer, Serves};
-pub use sse::TakeOver;
 pub use state::{State, StateOptions};
+pub use take_over::{TakeOver, TakenOver};
 pub use tally::{ConnectionRefused, EntryRefused, HeadRefused, LISTENERS_MAX, Tally};
 
 use router::{Find, Route};
@@ -101,6 +105,11 @@ pub async fn handle(
 ) -> Answer {
     let route = match router::find(request.method(), request.uri().path()) {
         Find::Route(route) | Find::WrongMethod { route, .. } if !serves.has(route) => Find::Nothing,
+        Find::Route(route) | Find::WrongMethod { route, .. }
+            if route.is_admin() && !state.options().admin.is_on() =>
+        {
+            Find::Nothing
+        }
         found => found,
     };
     let wants_upgrade = lists_websocket(request.headers());
@@ -136,7 +145,8 @@ pub fn refuse_ambiguous(state: &State) -> Answer {
 /// Whether what a request asks for holds its connection for as long as it lives.
 pub fn asks_for_session<B>(request: &Request<B>) -> bool {
     let route = router::find(request.method(), request.uri().path());
-    route == Find::Route(Route::EventStream) || lists_websocket(request.headers())
+    matches!(route, Find::Route(Route::EventStream | Route::AdminEvents))
+        || lists_websocket(request.headers())
 }
 
 /// The answer to a request whose client has too many connections, or opens them too fast.
@@ -178,5 +188,9 @@ async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, pee
         Route::Ready => health::show_ready(state),
         Route::Metrics => metrics::show(state),
         Route::OpenApi => openapi::show(),
+        Route::Admin => admin::file("/admin"),
+        Route::AdminEvents => admin::events(state, &request, peer),
+        Route::AdminAction => admin::post(state, request, peer).await,
+        Route::AdminFile => admin::get(state, &request, peer).await,
     }
 }

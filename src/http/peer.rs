@@ -42,17 +42,20 @@ pub struct Serves {
     pub api: bool,
     /// `/metrics`.
     pub metrics: bool,
+    /// The admin page, if it is on.
+    pub admin: bool,
 }
 
 impl Serves {
     /// Everything.
-    pub const ALL: Serves = Serves { clients: true, api: true, metrics: true };
+    pub const ALL: Serves = Serves { clients: true, api: true, metrics: true, admin: true };
 
     pub(super) fn has(self, route: Route) -> bool {
         match route {
             Route::Page | Route::Script | Route::WebSocket | Route::EventStream => self.clients,
             Route::Publish | Route::Channel | Route::Slow | Route::Api | Route::OpenApi => self.api,
             Route::Metrics => self.metrics,
+            Route::Admin | Route::AdminEvents | Route::AdminAction | Route::AdminFile => self.admin,
             Route::Health | Route::Ready => true,
         }
     }

@@ -18,6 +18,10 @@ pub(super) enum Route {
     Ready,
     Metrics,
     OpenApi,
+    Admin,
+    AdminEvents,
+    AdminAction,
+    AdminFile,
 }
 
 /// What a method and a path lead to.
@@ -34,7 +38,7 @@ pub(super) enum Find {
 }
 
 impl Route {
-    pub(super) const ALL: [Route; 12] = [
+    pub(super) const ALL: [Route; 16] = [
         Route::Page,
         Route::Script,
         Route::WebSocket,
@@ -47,6 +51,10 @@ impl Route {
         Route::Ready,
         Route::Metrics,
         Route::OpenApi,
+        Route::Admin,
+        Route::AdminEvents,
+        Route::AdminAction,
+        Route::AdminFile,
     ];
 
     /// The row: the path, and the methods. hyper leaves out the body of an answer to HEAD.
@@ -64,12 +72,21 @@ impl Route {
             Route::Ready => ("/ready", "GET, HEAD"),
             Route::Metrics => ("/metrics", "GET, HEAD"),
             Route::OpenApi => ("/openapi.json", "GET, HEAD"),
+            Route::Admin => ("/admin", "GET, HEAD"),
+            Route::AdminEvents => ("/admin/events", "GET"),
+            Route::AdminAction => ("/admin/do/{action}", "POST"),
+            Route::AdminFile => ("/admin/{file}", "GET, HEAD"),
         }
     }
 
     /// Its path, as metrics and logs name it.
     pub(super) const fn path(self) -> &'static str {
         self.row().0
+    }
+
+    /// Whether it belongs to the admin page.
+    pub(super) const fn is_admin(self) -> bool {
+        matches!(self, Route::Admin | Route::AdminEvents | Route::AdminAction | Route::AdminFile)
     }
 
     /// Its methods, as `Allow` lists them.
@@ -91,6 +108,12 @@ impl Find {
 /// Before the method of the API.
 const API: &str = "/api/";
 
+/// Before what the admin page can do.
+const ADMIN_ACTION: &str = "/admin/do/";
+
+/// Before its files, and what it looks at.
+const ADMIN_FILE: &str = "/admin/";
+
 /// The method of the API that a path names.
 pub(super) fn api_method(path: &str) -> &str {
     path.strip_prefix(API).unwrap_or_default()
@@ -100,6 +123,8 @@ pub(super) fn api_method(path: &str) -> &str {
 pub(super) fn find(method: &Method, path: &str) -> Find {
     let is_here = |route: &Route| match route {
         Route::Api => path.starts_with(API),
+        Route::AdminAction => path.starts_with(ADMIN_ACTION),
+        Route::AdminFile => path.starts_with(ADMIN_FILE),
         route => path == route.path(),
     };
     let Some(route) = Route::ALL.into_iter().find(is_here) else { return Find::Nothing };
@@ -118,7 +143,7 @@ mod tests {
     fn every_route_is_found_at_its_path() {
         for (at, route) in Route::ALL.into_iter().enumerate() {
             assert_eq!(route as usize, at, "Route::ALL is in order");
-            let path = route.path().replace("{method}", "publish");
+            let path = route.path().replace(['{', '}'], "");
             let method = route.allow().split(", ").next().unwrap().parse().unwrap();
             assert_eq!(find(&method, &path), Find::Route(route), "{path}");
         }

@@ -16,22 +16,20 @@
 //!
 //! There is no gzip: a window for each connection is just what an idle one must not cost.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::Request;
 use http::header::{HeaderMap, ORIGIN};
 use hyper::body::Incoming;
-use parking_lot::Mutex;
 use rand::RngExt as _;
 
 use super::admission::{
     Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
 };
-use super::answer::{self, Answer, Refusal};
+use super::answer::{Answer, Refusal};
 use super::peer::Peer;
 use super::query;
 use super::state::State;
+use super::take_over::{TakeOver, TakenOver};
 use super::tally::UpgradeRefused;
 use crate::base::ids::ChannelName;
 use crate::base::position::{Recover, StreamPosition};
@@ -42,18 +40,6 @@ use crate::protocol::sse;
 /// restart threw off do not come back as one.
 const RETRY_MS: std::ops::Range<u64> = 1_000..5_000;
 
-/// A stream that waits for the socket of the connection that asked for it. It rides on an answer
-/// that is not to be written.
-#[derive(Clone)]
-pub struct TakeOver(Arc<Mutex<Option<EventStream>>>);
-
-impl TakeOver {
-    /// The stream of an answer, once.
-    pub fn of(answer: &Answer) -> Option<EventStream> {
-        answer.extensions().get::<Self>()?.0.lock().take()
-    }
-}
-
 /// Opens a stream, or says why not.
 pub(super) async fn open(state: &State, request: &Request<Incoming>, peer: Peer) -> Answer {
     let stream = match decide(state, request, peer).await {
@@ -63,9 +49,7 @@ pub(super) async fn open(state: &State, request: &Request<Incoming>, peer: Peer)
             return refusal.answer();
         }
     };
-    let mut answer = answer::json(http::StatusCode::OK, &());
-    answer.extensions_mut().insert(TakeOver(Arc::new(Mutex::new(Some(stream)))));
-    answer
+    TakeOver::answer(TakenOver::Events(stream))
 }
 
 async fn decide<B>(

@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use super::admin::{Admin, AdminSettings};
 use super::forwarded::TrustedProxies;
 use super::tally::Tally;
 use crate::auth::api_key::ApiKeys;
@@ -49,6 +50,8 @@ pub struct StateOptions {
     pub http_limits: HttpLimits,
     /// Bounds of what a WebSocket's peer may send.
     pub message_limits: MessageLimits,
+    /// The admin page.
+    pub admin: AdminSettings,
 }
 
 /// What all requests share.
@@ -56,6 +59,7 @@ pub struct State {
     pub(super) hub: Hub,
     options: ArcSwap<StateOptions>,
     pub(super) started: Instant,
+    pub(super) admin: Admin,
     /// This run of this node: new at each start.
     pub(super) node_id: String,
     /// The machine's name.
@@ -72,6 +76,7 @@ impl State {
             hub,
             options: ArcSwap::from_pointee(options),
             started: Instant::now(),
+            admin: Admin::default(),
             node_id: format!("{:032x}", rand::random::<u128>()),
             node_name: if name.is_empty() { "fanfare" } else { name }.to_owned(),
             tally: Tally::default(),
@@ -147,6 +152,7 @@ pub(super) mod tests {
             trusted_proxies: TrustedProxies::default(),
             http_limits: HttpLimits::default(),
             message_limits: MessageLimits::default(),
+            admin: AdminSettings::default(),
         };
         Arc::new(State::new(hub, options))
     }

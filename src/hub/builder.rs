@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use crossbeam_queue::SegQueue;
 use tokio::runtime::Handle;
 
+use super::busy::Busy;
 use super::directory::Directory;
 use super::flow::Flow;
 use super::inbox::Inbox;
@@ -141,6 +142,7 @@ impl HubBuilder {
             stale: SegQueue::new(),
             keeping: SegQueue::new(),
             behind: Behind::default(),
+            busy: Busy::default(),
             channels: ArcSwap::from_pointee(self.channels.settled(&self.limits)),
             epochs: Epochs::new(),
             streams: Default::default(),

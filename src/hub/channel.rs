@@ -42,6 +42,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::busy::Activity;
 use super::drain::Farewell;
 use super::encoded::{Encoded, Origin};
 use super::flow::ChannelFlow;
@@ -76,6 +77,7 @@ pub(crate) struct Channel {
     pub(crate) drops: Arc<Drops>,
     pub(crate) mailbox: Mailbox<Letter>,
     pub(crate) flow: Arc<ChannelFlow>,
+    pub(crate) activity: Activity,
     state: Mutex<State>,
     snapshots: Box<[SnapshotSwap<Arc<Session>>]>,
     subscribers: AtomicUsize,
@@ -155,6 +157,7 @@ impl Channel {
             _place: place,
             mailbox: Mailbox::new(),
             flow: Arc::default(),
+            activity: Activity::default(),
             state: Mutex::new(state),
             snapshots: (0..lanes).map(|_| SnapshotSwap::new(nobody.clone())).collect(),
             subscribers: AtomicUsize::new(0),
@@ -284,8 +287,11 @@ impl Channel {
             }
             Letter::Presence(asked) => {
                 let members = || state.roster.members();
-                let users = state.users.get_or_insert_with(|| Users::of(members()));
-                asked.answer(members(), state.roster.count(), users.count());
+                let users = match self.options.load_full().presence {
+                    true => state.users.get_or_insert_with(|| Users::of(members())).count(),
+                    false => 0,
+                };
+                asked.answer(members(), state.roster.count(), users);
             }
             Letter::Ask(question) => {
                 state.stream.expire(&self.options.load_full(), shared);
@@ -320,6 +326,7 @@ impl Channel {
         );
         self.expire_later(state, shared);
         if !taken.is_repeat {
+            shared.busy.note(self);
             self.refresh(state, shared);
             for (at, lane) in shared.lanes.iter().enumerate() {
                 if !state.roster.is_empty(at) {

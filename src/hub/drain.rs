@@ -298,7 +298,7 @@ mod tests {
         };
         let (_, (took, seen)) = tokio::join!(over, looking);
         assert!(took >= window.mul_f64(0.9), "{took:?}");
-        assert!(seen.len() > 20, "a few at a time: {seen:?}");
+        assert!(seen.len() > 5, "a few at a time: {seen:?}");
         assert!(hub.is_draining() && hub.open(SessionOptions::default()).is_err());
         assert_eq!(hub.publish(&channel("a"), Message::text("x")).unwrap().subscribers, 50);
         sessions.iter().for_each(|session| hub.end(session));

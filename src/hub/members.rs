@@ -47,6 +47,8 @@ pub struct SessionInfo {
     pub channels: Vec<ChannelName>,
     /// Bytes queued for it; 0 if it keeps up.
     pub outbox_bytes: usize,
+    /// For how long it has been there, in whole seconds.
+    pub age_s: u64,
 }
 
 impl Hub {
@@ -349,6 +351,7 @@ impl Hub {
             peer: session.peer(),
             channels: subscriptions.names(),
             outbox_bytes: session.outbox.lag().map_or(0, |lag| lag.bytes),
+            age_s: (self.now_ms() / 1_000).saturating_sub(session.opened_s.into()),
         })
     }
 

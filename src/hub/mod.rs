@@ -7,6 +7,7 @@
 //! coarse one that the ticker sets; no queue without a bound; no lock held across a delivery.
 
 mod builder;
+mod busy;
 pub(crate) mod channel;
 mod deliver;
 mod directory;
@@ -19,6 +20,8 @@ mod history;
 mod inbox;
 mod lane;
 pub(crate) mod letters;
+#[cfg(feature = "gateway")]
+pub(crate) mod look;
 mod mailbox;
 mod members;
 mod pass;
@@ -43,6 +46,7 @@ mod loom_tests;
 use std::sync::Arc;
 
 pub use builder::HubBuilder;
+pub use busy::BusyChannel;
 pub use drain::{DrainOptions, DrainReport};
 pub use errors::{OpenError, PublishError, SubscribeError};
 pub use history::Version;

@@ -32,7 +32,7 @@
 //!   join comes before the leave or not at all.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use atomic_waker::AtomicWaker;
@@ -84,7 +84,7 @@ const DEAF: u8 = 4;
 /// No reason yet in `ended_by`.
 const NOT_ENDED: u8 = u8::MAX;
 /// Never, in `expires_unix_s`.
-const NEVER: u64 = u64::MAX;
+const NEVER: u32 = u32::MAX;
 
 /// See the module.
 #[derive(Debug)]
@@ -98,8 +98,11 @@ pub(crate) struct Session {
     close_flags: AtomicU8,
     replies: AtomicU16,
     slot: AtomicU32,
+    /// In whole seconds of the hub's clock, to be small.
+    pub(crate) opened_s: u32,
     pub(crate) times: Times,
-    expires_unix_s: AtomicU64,
+    /// 32 bits last until 2106: what is later ends then.
+    expires_unix_s: AtomicU32,
     pub(crate) reader: AtomicWaker,
     pub(crate) subscriptions: Mutex<Subscriptions>,
     pub(crate) user: Option<UserId>,
@@ -159,8 +162,9 @@ impl Session {
             close_flags: AtomicU8::new(0),
             replies: AtomicU16::new(0),
             slot: AtomicU32::new(u32::MAX),
+            opened_s: (now_ms / 1_000) as u32,
             times: Times::new(now_ms),
-            expires_unix_s: AtomicU64::new(options.expires_unix_s.unwrap_or(NEVER)),
+            expires_unix_s: AtomicU32::new(short(options.expires_unix_s)),
             reader: AtomicWaker::new(),
             subscriptions: Mutex::new(Subscriptions(Some(Vec::new()))),
             user: options.user,
@@ -270,18 +274,33 @@ impl Session {
 
     /// When it ends by itself.
     pub(crate) fn expires_unix_s(&self) -> u64 {
-        self.expires_unix_s.load(Ordering::Relaxed)
+        match self.expires_unix_s.load(Ordering::Relaxed) {
+            NEVER => u64::MAX,
+            unix_s => unix_s.into(),
+        }
     }
 
     /// Sets when it ends by itself; `None` for never.
     pub(crate) fn set_expires(&self, unix_s: Option<u64>) {
-        self.expires_unix_s.store(unix_s.unwrap_or(NEVER), Ordering::Relaxed);
+        self.expires_unix_s.store(short(unix_s), Ordering::Relaxed);
     }
+}
+
+/// A time to expire, as it is kept.
+fn short(unix_s: Option<u64>) -> u32 {
+    unix_s.map_or(NEVER, |unix_s| unix_s.min(u64::from(NEVER) - 1) as u32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_expires_when_its_token_does_or_never() {
+        assert_eq!(short(None), NEVER);
+        assert_eq!(short(Some(1_800_000_000)), 1_800_000_000);
+        assert_eq!(short(Some(u64::MAX)), NEVER - 1, "late, and not never");
+    }
 
     #[test]
     fn an_idle_session_fits_into_256_bytes_with_its_counts() {

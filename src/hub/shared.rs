@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use crossbeam_queue::SegQueue;
 
+use super::busy::Busy;
 use super::channel::{Channel, Letter};
 use super::directory::Directory;
 use super::flow::Flow;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) stale: SegQueue<Arc<Channel>>,
     /// Sessions that have a writer.
     pub(crate) behind: Behind,
+    /// Channels that were published to, while somebody watches.
+    pub(crate) busy: Busy,
     /// Channels that keep something of what was published; each at most once.
     pub(crate) keeping: SegQueue<Arc<Channel>>,
     pub(crate) flow: Arc<Flow>,

@@ -54,6 +54,17 @@ pub struct SlowSession {
 impl Hub {
     /// The sessions that are behind, at most `most`: those with the oldest message first.
     pub fn slow_sessions(&self, most: usize) -> Vec<SlowSession> {
+        self.slow_survey(usize::MAX, most, |_, _| ()).1
+    }
+
+    /// Looks at no more than `looked_at_max` of those that are behind, and calls `see` with the bytes that wait
+    /// for each and for how long the oldest has, in milliseconds. Returns how many it looked at, and the worst.
+    pub(crate) fn slow_survey(
+        &self,
+        looked_at_max: usize,
+        most: usize,
+        mut see: impl FnMut(usize, u64),
+    ) -> (usize, Vec<SlowSession>) {
         let now_ms = self.now_ms();
         let seen = |session: &Arc<Session>| {
             let lag = session.outbox.lag()?;
@@ -61,8 +72,10 @@ impl Hub {
             let oldest_ms = since(lag.oldest_ms.unwrap_or(now_ms));
             Some((oldest_ms, since(lag.behind_since_ms.unwrap_or(now_ms)), lag, session.clone()))
         };
-        let mut behind: Vec<_> =
-            self.inner.shared.behind.0.iter().filter_map(|entry| seen(entry.value())).collect();
+        let all = self.inner.shared.behind.0.iter().take(looked_at_max);
+        let mut behind: Vec<_> = all.filter_map(|entry| seen(entry.value())).collect();
+        behind.iter().for_each(|(oldest_ms, _, lag, _)| see(lag.bytes, *oldest_ms));
+        let looked_at = behind.len();
         behind.sort_unstable_by_key(|(oldest_ms, behind_ms, lag, _)| {
             std::cmp::Reverse((*oldest_ms, *behind_ms, lag.bytes))
         });
@@ -78,7 +91,7 @@ impl Hub {
             behind_ms,
             lost: lag.lost,
         });
-        shown.collect()
+        (looked_at, shown.collect())
     }
 }
 

@@ -10,6 +10,7 @@ const QUEUES: Allowed = &[
         "publications are charged for by flow.rs before they are posted; memberships and replies \
          are bounded per session",
     ),
+    ("src/hub/busy.rs", "channels that were published to since the last look, 1,024 at most"),
     ("src/hub/shared.rs", "stale channels: each is in the list at most once"),
     ("src/hub/builder.rs", "makes the empty list of stale channels"),
     ("src/hooks/queue.rs", "the bounded ring of events that wait to be told"),

@@ -187,8 +187,7 @@ async fn whatever_is_wrong_with_the_first_answer_nobody_is_let_in() {
         let gateway = start(&application, more).await;
         gateway.until_metric("fanfare_jwks_refreshes_total", |n| n == 1.0).await;
         assert_eq!(status(&gateway, &pair.token()).await, status_wanted, "{text}");
-        let log = gateway.log();
-        assert!(log.contains(text), "{text} is not in\n{log}");
+        gateway.log_with(text).await;
         assert_eq!(gateway.metric("fanfare_jwks_keys").await, 0.0);
         let health = gateway.get("/health").await.json();
         let told = health["tokens"] == "the keys of tokens cannot be fetched";

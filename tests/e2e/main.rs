@@ -3,6 +3,7 @@
 //! * `fanout`: every message, once, in one order, while others come and go.
 //! * `slow`: subscribers that stop reading.
 //! * `identity`: tokens, users, expiry, origins.
+//! * `admin`: the endpoints of the admin page.
 //! * `jwks`: keys of tokens from a file and from an address.
 //! * `hooks`: the application, asked and told; `application` is a stand-in for it.
 //! * `api`: the HTTP side.
@@ -18,6 +19,7 @@
 //! * `policies`: channels with different policies in one session.
 //! * `embed`: the library inside somebody else's server.
 
+mod admin;
 mod api;
 mod application;
 mod churn;

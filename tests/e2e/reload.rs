@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Gateway, within};
+use crate::support::{Client, Gateway};
 
 const OLD: &str = "the old secret, of thirty-two bytes or more";
 const NEW: &str = "the new secret, of thirty-two bytes or more";
@@ -118,7 +118,7 @@ async fn a_bad_configuration_is_refused_whole_and_the_old_one_stays() {
         assert_eq!(running.connect(NEW).await.err(), Some(401));
         assert_eq!(running.api(OLD_API_KEY, "info", json!({})).await.0, 200);
     }
-    let log = running.gateway.log();
+    let log = running.gateway.log_with("is not TOML").await;
     for text in [":6: there is no key hub.lanez", "restart to raise both", "is not TOML"] {
         assert!(log.contains(text), "{text} in\n{log}");
     }
@@ -169,12 +169,7 @@ async fn what_only_a_restart_takes_up_is_named() {
     let more = "[hub]\nlanes = 7\nping_interval_ms = 1234\n[log]\nformat = 'json'\n";
     running.reload(&config(OLD, OLD_API_KEY, more), "ok").await;
     let named = "hub.lanes, hub.ping_interval_ms, log.format";
-    within("the names in the log", async {
-        while !running.gateway.log().contains(named) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    running.gateway.log_with(named).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -104,6 +104,20 @@ impl Gateway {
         self.log.lock().unwrap().clone()
     }
 
+    /// The log, once it has this: lines are written a moment after what they tell of.
+    #[allow(dead_code)]
+    pub async fn log_with(&self, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(began.elapsed() < PATIENCE, "{text} is not in\n{log}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
     }

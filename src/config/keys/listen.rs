@@ -41,7 +41,7 @@ pub(super) const KEYS: &[Key] = &[
          change; with client_ca_file clients need a certificate of one of those authorities; \
          version_min is 1.2 or 1.3. With proxy_protocol every connection has to begin with a header \
          of the PROXY protocol, version 1 or 2, and whoever reaches the listener can claim any \
-         address with it. serves is a list of clients, api and metrics, by default all of them.")
+         address with it. serves is a list of clients, api, metrics and admin, by default all of them.")
         .example("[{ address = \"unix:/run/fanfare.sock\", serves = [\"api\", \"metrics\"] }]"),
     key("insecure", Kind::Switch, |s| Some(s.insecure.into()),
         "Allows what is refused otherwise: an address that others can reach without keys for the \

@@ -8,9 +8,13 @@ use crate::base::channels::{ChannelOptions, HistoryOptions};
 use crate::base::limits::SlowConsumerPolicy;
 
 /// Keys whose effect cannot be read back as what was typed: each has its own test, by that name.
-const NOT_SHOWN: [(&str, &str); 27] = [
+const NOT_SHOWN: [(&str, &str); 31] = [
     ("api.keys", "a_list_is_overridden_as_a_whole"),
     ("api.keys_file", "key_files_are_read_beside_the_configuration"),
+    ("admin.keys", "the_admin_page_has_keys_of_its_own"),
+    ("admin.keys_file", "the_admin_page_has_keys_of_its_own"),
+    ("admin.read_only_keys", "the_admin_page_has_keys_of_its_own"),
+    ("admin.read_only_keys_file", "the_admin_page_has_keys_of_its_own"),
     ("auth.keys", "several_keys_are_taken_from_the_file"),
     ("auth.algorithm", "the_short_way_takes_every_form"),
     ("auth.secret", "the_short_way_takes_every_form"),
@@ -160,7 +164,8 @@ fn keys_that_are_not_shown_are_all_tested_by_name() {
         include_str!("secrets.rs"),
         include_str!("keys.rs"),
         include_str!("listeners.rs"),
-        include_str!("outgoing.rs")
+        include_str!("outgoing.rs"),
+        include_str!("admin.rs")
     );
     let settings = keyed().set("auth.issuer=i").set("auth.audience=a").load().unwrap();
     for key in keys::all() {

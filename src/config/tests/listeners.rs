@@ -3,6 +3,8 @@
 use super::*;
 use crate::http::{Peer, Serves};
 
+const NOTHING: Serves = Serves { clients: false, api: false, metrics: false, admin: false };
+
 fn load(text: &str) -> Result<Settings, ConfigError> {
     World::new().file("dir/f.toml", text).flags(|f| f.config = Some("dir/f.toml".into())).load()
 }
@@ -39,8 +41,8 @@ address = 'systemd'
         version_min: TlsVersion::V12,
     };
     assert_eq!((listeners[0].tls.as_ref(), listeners[0].proxy_protocol), (Some(&first), true));
-    assert_eq!(listeners[0].serves, Serves { clients: true, api: false, metrics: false });
-    assert_eq!(listeners[1].serves, Serves { clients: false, api: true, metrics: true });
+    assert_eq!(listeners[0].serves, Serves { clients: true, ..NOTHING });
+    assert_eq!(listeners[1].serves, Serves { api: true, metrics: true, ..NOTHING });
     let third = listeners[2].tls.clone().unwrap();
     assert_eq!(third.client_ca_file, Some("dir/ca.pem".into()));
     assert_eq!((third.version_min, listeners[3].serves), (TlsVersion::V13, Serves::ALL));

@@ -3,22 +3,30 @@
 use std::fs;
 
 /// What the kernel says of this process; `None` where it does not say.
-pub(super) struct Process {
-    pub(super) resident_bytes: Option<u64>,
-    pub(super) open_fds: Option<u64>,
-    pub(super) max_fds: Option<u64>,
+pub(in crate::http) struct Process {
+    pub(in crate::http) resident_bytes: Option<u64>,
+    pub(in crate::http) open_fds: Option<u64>,
+    pub(in crate::http) max_fds: Option<u64>,
+    pub(in crate::http) cpu_seconds: Option<f64>,
 }
 
 impl Process {
-    pub(super) fn read() -> Self {
+    pub(in crate::http) fn read() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
         Self {
             resident_bytes: field(&status, "VmRSS:").map(|kib| kib * 1024),
             open_fds: open_fds(),
             max_fds: field(&limits, "Max open files"),
+            cpu_seconds: cpu_seconds(),
         }
     }
+}
+
+/// Time that all threads together were on a core, the kernel's part included.
+fn cpu_seconds() -> Option<f64> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Some(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
 }
 
 /// The number behind a name at the start of a line.

@@ -1,3 +1,5 @@
+mod docs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;

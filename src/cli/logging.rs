@@ -106,7 +106,6 @@ impl Write for Entry {
 }
 
 impl Drop for Log {
-    #[expect(clippy::disallowed_methods, reason = "the runtime is gone by then")]
     fn drop(&mut self) {
         let until = Instant::now() + FLUSH;
         let (done, is_done) = sync_channel(1);

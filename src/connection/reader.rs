@@ -10,17 +10,18 @@
 //! The scratch buffer is never held across an await: what a poll reads it also decodes and dispatches.
 //! The task itself is never cancelled; dropped with its runtime it ends the session.
 
+mod waits;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::asking::{Asking, or_publish};
 use super::discard::{Left, discard};
-use super::dispatch::{Dialect, Flow, Waiting};
+use super::dispatch::{Dialect, Flow, Wait};
 use super::rate::ControlRate;
 use super::upgrade::Permit;
 use crate::base::disconnect::{Disconnect, Reason};
@@ -65,12 +66,8 @@ pub(super) struct Connection {
 /// What a reader does next.
 pub(super) enum Step {
     Read,
-    /// Wait for the application's answer.
-    Ask(Box<Asking>),
-    /// Publish this, as soon as there is room.
-    Publish(Box<Waiting>),
-    /// Publish this after so many milliseconds.
-    Later(Box<(Waiting, u64)>),
+    /// Wait for that, then go on with what was said.
+    Wait(Box<Wait>),
     /// Wait until the replies are gone.
     Replies,
     /// Nothing the peer says matters any more; wait for its end.
@@ -130,11 +127,9 @@ impl Connection {
             loop {
                 step = match step {
                     Step::Read => poll_fn(|cx| self.poll_step(cx)).await,
-                    Step::Ask(asking) => Box::pin(self.answered(asking)).await,
-                    Step::Publish(waiting) => Box::pin(self.publish_when_room(waiting)).await,
-                    Step::Later(later) => Box::pin(self.publish_later(later)).await,
+                    Step::Wait(wait) => Box::pin(self.waited(wait)).await,
                     Step::Replies => {
-                        self.replies_gone().await;
+                        Box::pin(self.replies_gone()).await;
                         let held = std::mem::take(&mut self.held);
                         self.take_held(held)
                     }
@@ -278,9 +273,7 @@ impl Connection {
         match flow {
             Flow::Next if self.session.replies() >= REPLIES_MAX => Step::Replies,
             Flow::Next => Step::Read,
-            Flow::Publish(waiting) => Step::Publish(waiting),
-            Flow::Ask(asking) => Step::Ask(asking),
-            Flow::Later(later) => Step::Later(later),
+            Flow::Wait(wait) => Step::Wait(wait),
             Flow::Close(disconnect) => self.closing(disconnect),
         }
     }
@@ -305,41 +298,6 @@ impl Connection {
         Step::Discard
     }
 
-    async fn publish_when_room(&mut self, mut waiting: Box<Waiting>) -> Step {
-        let flow = loop {
-            self.hub.room().await;
-            if self.session.outbox.state() == State::Closed {
-                return Step::End;
-            }
-            match waiting.publish(&self.hub, &self.session) {
-                Flow::Publish(still) => waiting = still,
-                flow => break flow,
-            }
-        };
-        self.go_on(flow)
-    }
-
-    /// Waits for the application, or for the end of the session.
-    async fn answered(&mut self, mut asking: Box<Asking>) -> Step {
-        let answer = tokio::select! {
-            () = self.is_over() => return Step::End,
-            answer = &mut asking.answer => answer,
-        };
-        let flow = asking.then.go_on(answer, &self.hub, &self.session);
-        self.go_on(flow)
-    }
-
-    /// A peer that publishes too fast is not read meanwhile, which slows it down without a loss.
-    async fn publish_later(&mut self, later: Box<(Waiting, u64)>) -> Step {
-        let (waiting, wait_ms) = *later;
-        let wait = Duration::from_millis(wait_ms);
-        if tokio::time::timeout(wait, self.is_over()).await.is_ok() {
-            return Step::End;
-        }
-        let flow = or_publish(waiting, &self.hub, &self.session);
-        self.go_on(flow)
-    }
-
     /// After what was read last, what was read with it.
     fn go_on(&mut self, flow: Flow) -> Step {
         match self.step_of(flow) {
@@ -349,26 +307,6 @@ impl Connection {
             }
             step => step,
         }
-    }
-
-    async fn is_over(&self) {
-        poll_fn(|cx| {
-            self.session.reader.register(cx.waker());
-            match self.session.outbox.state() {
-                State::Closed => Poll::Ready(()),
-                _ => Poll::Pending,
-            }
-        })
-        .await;
-    }
-
-    async fn replies_gone(&self) {
-        poll_fn(|cx| {
-            self.session.reader.register(cx.waker());
-            let is_over = self.session.outbox.state() == State::Closed;
-            if is_over || self.session.replies() == 0 { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
     }
 }
 

@@ -21,6 +21,8 @@
 //! # }
 //! ```
 //!
+//! Longer guides: [`docs`].
+//!
 //! # What is promised
 //!
 //! * **Order**: one total order per channel, the same for every subscriber. A publisher's own order
@@ -124,6 +126,7 @@ pub mod cli;
 #[cfg(feature = "gateway")]
 pub mod config;
 pub mod connection;
+pub mod docs;
 #[cfg(feature = "gateway")]
 pub mod fetch;
 pub mod frame;

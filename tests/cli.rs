@@ -113,6 +113,26 @@ fn the_exit_code_says_what_failed() {
 }
 
 #[test]
+fn check_asks_a_running_gateway() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{nobody}");
+    let (code, _, stderr) = run(&mut fanfare(&["check", "--url", &url]));
+    assert_eq!(code, Some(1), "{stderr}");
+    assert_eq!(run(&mut fanfare(&["check", "--url", "https://a"])).0, Some(2));
+    assert_eq!(run(&mut fanfare(&["check", "--url", &url, "--insecure"])).0, Some(2));
+    let mut served = fanfare(&["serve", "--listen", &nobody.to_string()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let log = BufReader::new(served.stderr.take().unwrap());
+    assert!(log.lines().map_while(Result::ok).any(|line| line.contains("listening")));
+    let (code, stdout, stderr) = run(&mut fanfare(&["check", "--url", &url]));
+    served.kill().unwrap();
+    served.wait().unwrap();
+    assert_eq!((code, stdout), (Some(0), format!("ok: {nobody} serves\n")), "{stderr}");
+}
+
+#[test]
 fn keys_are_not_taken_as_arguments() {
     let with_value = format!("--api-key={CANARY}");
     let set = format!("auth.secret={CANARY}");

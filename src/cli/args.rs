@@ -80,7 +80,7 @@ pub(crate) enum Command {
     Serve(SettingsArgs),
     /// Say whether a configuration is good, and what would run
     #[command(after_help = help(SERVE_HELP))]
-    Check(SettingsArgs),
+    Check(CheckArgs),
     /// Make a token for a session
     #[command(after_help = help(TOKEN_HELP))]
     Token(TokenArgs),
@@ -129,6 +129,15 @@ pub(crate) struct SettingsArgs {
     /// The form of log lines on stderr: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    /// Ask a running gateway instead whether it serves: http://127.0.0.1:8000
+    #[arg(long, value_name = "URL", exclusive = true)]
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

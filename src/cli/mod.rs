@@ -6,6 +6,7 @@ mod bench_args;
 mod check;
 mod completions;
 mod exit;
+mod health;
 mod logging;
 mod man;
 mod serve;
@@ -26,7 +27,8 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
         Command::Serve(settings) => serve::run(&settings.into()),
-        Command::Check(settings) => check::run(&settings.into()),
+        Command::Check(args::CheckArgs { url: Some(url), .. }) => health::run(&url),
+        Command::Check(check) => check::run(&check.settings.into()),
         Command::Token(token) => token::run(token),
         Command::Bench(bench) => bench::run(bench),
         Command::Config => print(&config::reference()),

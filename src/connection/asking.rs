@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
 
-use super::dispatch::{Flow, Subscribing, Wait, Waiting, fail};
+use super::dispatch::{Flow, Subscribing, Waiting, fail};
 use crate::base::access::Answering;
 use crate::base::application::{Application, Asker, Denial, Refused};
 use crate::base::disconnect::{Disconnect, Reason};
@@ -48,7 +48,7 @@ pub(super) fn or_publish(waiting: Waiting, hub: &Hub, session: &Arc<Session>) ->
     let answer = ask(hub, session, |application, asker| {
         application.publish(asker, waiting.channel.clone(), waiting.message.clone())
     });
-    Flow::Wait(Box::new(Wait::Answer(Asking { answer, then: Then::Publish(waiting) })))
+    Flow::Ask(Box::new(Asking { answer, then: Then::Publish(waiting) }))
 }
 
 /// Subscribes, likewise. Whoever is in already is told so without a question.
@@ -59,7 +59,7 @@ pub(super) fn or_subscribe(wanted: Subscribing, hub: &Hub, session: &Arc<Session
     }
     let answer =
         ask(hub, session, |application, asker| application.subscribe(asker, channel.clone()));
-    Flow::Wait(Box::new(Wait::Answer(Asking { answer, then: Then::Subscribe(wanted) })))
+    Flow::Ask(Box::new(Asking { answer, then: Then::Subscribe(wanted) }))
 }
 
 /// Asks; where there is nobody to ask the answer is no.

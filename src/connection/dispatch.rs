@@ -31,21 +31,14 @@ const PRESENCE_SESSIONS_MAX: usize = 1_000;
 pub(super) enum Flow {
     /// Go on.
     Next,
-    /// Wait for that, then go on.
-    Wait(Box<Wait>),
+    /// The hub has no room: wait, then publish this, then go on.
+    Publish(Box<Waiting>),
+    /// The application decides: wait for its answer.
+    Ask(Box<Asking>),
+    /// The peer publishes too fast: wait for so many milliseconds, then publish this, then go on.
+    Later(Box<(Waiting, u64)>),
     /// End the session.
     Close(Disconnect),
-}
-
-/// What a session waits for; nothing it says is looked at meanwhile.
-#[derive(Debug)]
-pub(super) enum Wait {
-    /// The hub has no room: wait, then publish this.
-    Room(Waiting),
-    /// The peer publishes too fast: wait for so many milliseconds, then publish this.
-    Later(Waiting, u64),
-    /// The application decides: wait for its answer.
-    Answer(Asking),
 }
 
 /// A publication of a peer, and the command that it came with, if any.
@@ -75,7 +68,7 @@ impl Waiting {
                 }
                 Flow::Next
             }
-            Err(PublishError::Overloaded) => Flow::Wait(Box::new(Wait::Room(self))),
+            Err(PublishError::Overloaded) => Flow::Publish(Box::new(self)),
             Err(error) => match self.command {
                 // The hub is draining: the close is on its way.
                 None => Flow::Next,
@@ -218,7 +211,7 @@ impl Raw {
             None => asking::or_publish(waiting, hub, session),
             Some(wait_ms) => {
                 hub.counters().refused.by(Bound::PublishesPerSession).add(1);
-                Flow::Wait(Box::new(Wait::Later(waiting, wait_ms)))
+                Flow::Later(Box::new((waiting, wait_ms)))
             }
         }
     }

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::entrance::{Arrival, Entrance};
+use crate::base::panics::Culprit;
 use crate::connection::{Accepted, First, Permit, Requests, Stream, StrictStream};
 use crate::http::{self, Answer, ConnectionRefused, HeadRefused, Peer, State, TakeOver, TakenOver};
 
@@ -52,21 +53,41 @@ pub(super) enum Phase {
     Cut,
 }
 
-/// Counts a connection for as long as it is HTTP.
+/// Counts a connection for as long as it is HTTP, and until its first request as a handshake.
 #[derive(Debug)]
 pub(super) struct Serving {
     state: Arc<State>,
+    is_handshake: Mutex<bool>,
 }
 
 impl Serving {
     pub(super) fn new(state: Arc<State>) -> Self {
         state.tally().connections.add(1);
-        Self { state }
+        state.tally().handshakes.add(1);
+        Self { state, is_handshake: Mutex::new(true) }
+    }
+
+    /// There is another request. Returns whether it may be served.
+    fn note_request(&self, requests: &Requests) -> bool {
+        self.has_asked();
+        requests.next_may_be_served()
+    }
+
+    /// It has asked for something.
+    fn has_asked(&self) {
+        if std::mem::take(&mut *self.is_handshake.lock()) {
+            self.state.tally().handshakes.add(-1);
+        }
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.state.hub().counters().panics.of(Culprit::Connection).add(1);
+            tracing::error!("a panic ends a connection");
+        }
+        self.has_asked();
         self.state.tally().connections.add(-1);
     }
 }
@@ -88,6 +109,7 @@ enum Event {
 /// of its own.
 pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>) {
     let mut phases = entrance.door.phases();
+    arrival.let_in.into_iter().for_each(|let_in| entrance.door.begun(let_in));
     let arrival = match entrance.is_plain() {
         true => arrival,
         false => tokio::select! {
@@ -101,7 +123,7 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
             _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
         },
     };
-    let Arrival { mut stream, peer, began, permit } = arrival;
+    let Arrival { mut stream, peer, began, permit, .. } = arrival;
     let limits = serving.state.limits();
     let due = began + Duration::from_millis(limits.handshake_timeout_ms);
     let first = tokio::select! {
@@ -140,7 +162,7 @@ async fn serve_rest(
     (stream, read, began, answered): (Stream, Bytes, Instant, Option<Answer>),
 ) {
     let (stream, requests) = StrictStream::new(stream, read, began);
-    let served = serve_http(&serving.state, stream, &requests, &caller, answered, phases);
+    let served = serve_http(&serving, stream, &requests, &caller, answered, phases);
     let taken_over = served.await;
     // hyper has let go of the socket, and what it held is gone.
     if let Some((events, stream)) = taken_over.zip(requests.take()) {
@@ -201,7 +223,7 @@ type Admitted = (Peer, Result<Option<Permit>, ConnectionRefused>);
 
 /// Serves requests. Returns a stream of events if one was asked for: then it takes the socket over.
 async fn serve_http(
-    state: &Arc<State>,
+    serving @ Serving { state, .. }: &Serving,
     stream: StrictStream,
     requests: &Requests,
     caller: &Caller,
@@ -211,7 +233,7 @@ async fn serve_http(
     let (refused_upgrade, taken_over) = (Mutex::new(None), Mutex::new(None));
     let (answered, now) = (Mutex::new(answered), phases.clone());
     let service = service_fn(|request: Request<Incoming>| {
-        let may_be_served = requests.next_may_be_served();
+        let may_be_served = serving.note_request(requests);
         let (answered, now) = (answered.lock().take(), &now);
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
         let (refused_upgrade, taken_over) = (&refused_upgrade, &taken_over);

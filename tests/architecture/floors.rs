@@ -24,6 +24,8 @@ const FLOORS: &[(&str, usize)] = &[
     ("bench", 7),
     ("cli", 8),
     ("bin", 8),
+    // Pages: no code at all.
+    ("docs", 9),
     // The door for the fuzz targets: it may show anything, and nobody may use it.
     ("fuzzing", 9),
 ];

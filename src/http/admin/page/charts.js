@@ -5,11 +5,11 @@ const SPANS_MS = [60_000, 120_000, 300_000];
 const GAP_MS = 3_500;
 const LEFT = 0, TOP = 8, BOTTOM = 17;
 
-// A top that is 1, 2 or 5 times a power of ten, so that the scale does not jump with each value.
+// A top that is a round number, so that the scale does not jump with each value.
 export function niceTop(value, least) {
   const top = Math.max(value, least);
   const power = 10 ** Math.floor(Math.log10(top));
-  return [1, 2, 5, 10].map(step => step * power).find(step => step >= top * 0.999);
+  return [1, 1.5, 2, 3, 5, 7.5, 10].map(step => step * power).find(step => step >= top * 0.999);
 }
 
 // `lines`: { pick, css, name } each. `show` writes a value with its unit; `log` is for what spans decades.

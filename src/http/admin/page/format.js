@@ -34,7 +34,7 @@ export function micros(us) {
   return [whole.format(us), 'µs'];
 }
 export const inMicros = us => micros(us).join(' ');
-export const inMillis = ms => micros(ms * 1000).join(' ');
+export const inMillis = ms => (ms >= 60_000 ? span(ms / 1000) : micros(ms * 1000).join(' '));
 
 export function span(seconds) {
   const [d, h, m, s] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];

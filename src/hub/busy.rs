@@ -112,7 +112,8 @@ impl Hub {
             let Some(channel) = self.inner.shared.busy.listed.pop() else { break };
             let Some(channel) = channel.upgrade() else { continue };
             let activity = &channel.activity;
-            let publications = activity.publications() - activity.before.load(Ordering::Relaxed);
+            let before = activity.before.load(Ordering::Relaxed);
+            let publications = activity.publications().saturating_sub(before);
             activity.is_listed.store(false, Ordering::Release);
             if channel.name.about().is_none() {
                 let subscribers = channel.subscribers();

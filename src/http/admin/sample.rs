@@ -103,9 +103,9 @@ impl Sampler {
         let now = Totals::read(state, &process);
         let seconds = self.at.elapsed().as_secs_f64().max(0.001);
         self.at = Instant::now();
-        let rate = |now: u64, before: u64| round((now - before) as f64 / seconds);
+        let rate = |now: u64, before: u64| round(now.saturating_sub(before) as f64 / seconds);
         let before = std::mem::replace(&mut self.before, now.clone());
-        let wait: Buckets = std::array::from_fn(|at| now.wait[at] - before.wait[at]);
+        let wait: Buckets = std::array::from_fn(|at| now.wait[at].saturating_sub(before.wait[at]));
         let waits = [0.5, 0.95, 0.99].map(|share| quantile_us(&wait, share));
         let lanes: Vec<Value> = (0..now.deliveries.len())
             .map(|lane| {
@@ -199,7 +199,8 @@ impl Sampler {
         let (drops, disconnects) = &self.recent[0];
         let listed = |names: &mut dyn Iterator<Item = &'static str>, now: &[u64], then: &[u64]| {
             let rows = names.zip(now.iter().zip(then));
-            let shown = rows.map(|(name, (now, then))| (name.into(), json!([now - then, now])));
+            let shown = rows
+                .map(|(name, (now, then))| (name.into(), json!([now.saturating_sub(*then), now])));
             Value::Object(shown.collect::<Map<String, Value>>())
         };
         let causes = &mut DropCause::ALL.iter().map(|cause| cause.name()).chain(["session_ended"]);

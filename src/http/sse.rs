@@ -25,7 +25,7 @@ use rand::RngExt as _;
 use super::admission::{
     Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
 };
-use super::answer::{Answer, Refusal};
+use super::answer::{self, Answer, Refusal};
 use super::peer::Peer;
 use super::query;
 use super::state::State;

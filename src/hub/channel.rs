@@ -303,12 +303,8 @@ impl Channel {
                 lane.post(Item::Farewell { channel: self.clone(), farewell });
             }
             Letter::Presence(asked) => {
-                let members = || state.roster.members();
-                let users = match self.options.load_full().presence {
-                    true => state.users.get_or_insert_with(|| Users::of(members())).count(),
-                    false => 0,
-                };
-                asked.answer(members(), state.roster.count(), users);
+                let (kept, count) = (self.options.load_full().presence, state.roster.count());
+                asked.answer(|| state.roster.members(), count, kept, &mut state.users);
             }
             Letter::Ask(question) => {
                 state.stream.expire(&self.options.load_full(), shared);

@@ -162,13 +162,19 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn answer<'a>(
+    /// Users are counted only where they are kept: else each question would walk all members.
+    pub(crate) fn answer<'a, M: Iterator<Item = &'a Arc<Session>>>(
         self,
-        members: impl Iterator<Item = &'a Arc<Session>>,
+        members: impl Fn() -> M,
         sessions_count: usize,
-        users_count: usize,
+        is_kept: bool,
+        users: &mut Option<Users>,
     ) {
-        let sessions = members.take(self.most).map(|session| Present::from(&**session)).collect();
+        let users_count = match is_kept {
+            true => users.get_or_insert_with(|| Users::of(members())).count(),
+            false => 0,
+        };
+        let sessions = members().take(self.most).map(|session| Present::from(&**session)).collect();
         (self.give)(Presence { sessions, sessions_count, users_count });
     }
 }

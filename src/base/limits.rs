@@ -243,6 +243,16 @@ pub struct HttpLimits {
     /// Connections that one address may open a second, default 100, over ten seconds: so a thousand
     /// may come at once, as after a restart.
     pub connects_per_address_per_s_max: u32,
+    /// Connections at once that have not asked for anything yet, in line or in their handshake, default
+    /// 8,192. Beyond it the next one is refused. Memory: about 12 KiB each, 40 KiB with TLS.
+    pub handshakes_max: usize,
+    /// How long a connection may be kept in line before its handshake begins, in milliseconds, default
+    /// 1,000. Whoever would have to wait longer at the present pace is refused at once, before TLS and
+    /// before anything is read.
+    pub handshakes_wait_max_ms: u64,
+    /// The wait for a turn of the node's own tasks, in milliseconds, from which on handshakes begin more
+    /// slowly, default 10: what sessions that are connected feel of a storm, at most.
+    pub handshakes_lag_max_ms: u64,
     /// Bytes that the kernel keeps for one connection's unsent data (`SO_SNDBUF`), default 256 KiB.
     /// Memory: the kernel's, and only while a peer does not read.
     pub send_buffer_bytes: usize,
@@ -263,6 +273,9 @@ impl Default for HttpLimits {
             connections_max: 1_000_000,
             connections_per_address_max: 4_096,
             connects_per_address_per_s_max: 100,
+            handshakes_max: 8_192,
+            handshakes_wait_max_ms: 1_000,
+            handshakes_lag_max_ms: 10,
             send_buffer_bytes: 256 << 10,
             tcp_user_timeout_ms: 35_000,
         }

@@ -17,4 +17,5 @@ pub mod network;
 pub mod outgoing;
 pub mod position;
 pub mod refused;
+pub mod retry;
 pub mod sync;

@@ -203,6 +203,11 @@ fn http(raw: &RawHttp) -> HttpLimits {
         connects_per_address_per_s_max: raw
             .connects_per_address_per_s_max
             .unwrap_or(default.connects_per_address_per_s_max),
+        handshakes_max: raw.handshakes_max.unwrap_or(default.handshakes_max),
+        handshakes_wait_max_ms: raw
+            .handshakes_wait_max_ms
+            .unwrap_or(default.handshakes_wait_max_ms),
+        handshakes_lag_max_ms: raw.handshakes_lag_max_ms.unwrap_or(default.handshakes_lag_max_ms),
         send_buffer_bytes: raw.send_buffer_bytes.unwrap_or(default.send_buffer_bytes),
         tcp_user_timeout_ms: raw.tcp_user_timeout_ms.unwrap_or(default.tcp_user_timeout_ms),
     }

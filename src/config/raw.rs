@@ -223,6 +223,9 @@ pub(crate) struct RawHttp {
     pub(crate) connects_per_address_per_s_max: Option<u32>,
     pub(crate) per_address_exempt: Option<Vec<String>>,
     pub(crate) trusted_proxies: Option<Vec<String>>,
+    pub(crate) handshakes_max: Option<usize>,
+    pub(crate) handshakes_wait_max_ms: Option<u64>,
+    pub(crate) handshakes_lag_max_ms: Option<u64>,
     pub(crate) send_buffer_bytes: Option<usize>,
     pub(crate) tcp_user_timeout_ms: Option<u64>,
 }

@@ -24,6 +24,13 @@ const TAKEN_UP: &[&str] = &[
     "http.handshake_timeout_ms",
     "http.body_bytes_max",
     "http.batch_items_max",
+    "http.connections_max",
+    "http.connections_per_address_max",
+    "http.connects_per_address_per_s_max",
+    "http.handshakes_max",
+    "http.handshakes_wait_max_ms",
+    "http.handshakes_lag_max_ms",
+    "http.per_address_exempt",
     "http.trusted_proxies",
 ];
 

@@ -341,9 +341,9 @@ impl Connection {
 
     /// A peer that publishes too fast is not read meanwhile, which slows it down without a loss.
     async fn publish_later(&mut self, waiting: Box<Waiting>, wait_ms: u64) -> Step {
-        tokio::select! {
-            () = self.is_over() => return Step::End,
-            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
+        let wait = Duration::from_millis(wait_ms);
+        if tokio::time::timeout(wait, self.is_over()).await.is_ok() {
+            return Step::End;
         }
         let flow = or_publish(*waiting, &self.hub, &self.session);
         self.go_on(flow)

@@ -20,6 +20,7 @@ use crate::base::access::{Authoriser, Grant};
 use crate::base::disconnect::Disconnect;
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
+use crate::base::retry::retry_after_s;
 use crate::frame::{self, Deflate, HandshakeError};
 use crate::hub::{Hub, OpenError, SessionOptions, SubscribeError};
 use crate::protocol::{Form, WireFormat};
@@ -386,7 +387,7 @@ impl UpgradeError {
                 headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(header::RETRY_AFTER, retry_after_s().into());
             }
             _ => {}
         }

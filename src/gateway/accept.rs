@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -15,7 +16,9 @@ use super::descriptors;
 use super::entrance::{Arrival, Entrance};
 use super::listener::Listener;
 use super::per_address::{self, PerAddress};
-use crate::base::network::Network;
+use super::turnstile::{Entry, LetIn, Turnstile};
+use crate::base::limits::HttpLimits;
+use crate::base::retry::{RETRY_AFTER_S_MAX, retry_after_s};
 use crate::connection::{Permit, Stream};
 use crate::http::{ConnectionRefused, Peer, State};
 
@@ -33,17 +36,23 @@ const REFUSED_MAX: usize = 16;
 /// How long a refused connection waits for its peer.
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The answers to those who are refused, by [`ConnectionRefused`].
-static ANSWERS: LazyLock<[String; 3]> = LazyLock::new(|| {
-    ConnectionRefused::ALL.map(|why| {
-        let body = format!("{{\"error\":\"{}\"}}", why.text());
-        format!(
-            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
-             Retry-After: 1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    })
+/// Those of them for whom a descriptor is free besides the reserve: they still count as connections.
+const LINGERING_MAX: usize = 1_024;
+
+/// The answers to those who are refused, by [`ConnectionRefused`] and when to come back.
+static ANSWERS: LazyLock<[Vec<String>; ConnectionRefused::ALL.len()]> = LazyLock::new(|| {
+    let all = |why| (0..=RETRY_AFTER_S_MAX).map(|s| answer(why, s)).collect();
+    ConnectionRefused::ALL.map(all)
 });
+
+fn answer(why: ConnectionRefused, retry_after_s: u16) -> String {
+    let body = format!("{{\"error\":\"{}\"}}", why.text());
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+         Retry-After: {retry_after_s}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
 
 /// Who is let in, whichever listener they come in by.
 #[derive(Debug)]
@@ -51,27 +60,37 @@ pub(super) struct Door {
     state: Arc<State>,
     phases: watch::Receiver<Phase>,
     per_address: Arc<PerAddress>,
-    connections_max: i64,
-    /// Places for refused connections that wait for their peers.
-    refused: Arc<Semaphore>,
+    turnstile: Arc<Turnstile<Comer>>,
+    /// How many connections the process has file descriptors for.
+    room: Option<u64>,
+    /// Places for refused connections that wait for their peers, in the reserve and besides it.
+    refused: [Arc<Semaphore>; 2],
     error_logged: Mutex<Option<Instant>>,
     refusal_logged: Mutex<Option<Instant>>,
 }
 
+/// Somebody at the door.
+#[derive(Debug)]
+struct Comer {
+    serving: Serving,
+    arrival: Arrival,
+    entrance: Arc<Entrance>,
+}
+
 impl Door {
-    pub(super) fn new(
-        state: Arc<State>,
-        per_address_exempt: Vec<Network>,
-        phases: watch::Receiver<Phase>,
-    ) -> Self {
-        let connections_max = connections_max(&state);
-        let limits = per_address::Limits::new(&state.limits(), connections_max, per_address_exempt);
+    pub(super) fn new(state: Arc<State>, phases: watch::Receiver<Phase>) -> Self {
+        let room = descriptors::connections_max();
+        let connections_max = state.limits().connections_max as u64;
+        if let Some(room) = room.filter(|room| *room < connections_max) {
+            tracing::info!(connections_max = room, "open files bound the connections (ulimit -n)");
+        }
         Self {
             state,
             phases,
-            per_address: PerAddress::new(limits),
-            connections_max: i64::try_from(connections_max).unwrap_or(i64::MAX),
-            refused: Arc::new(Semaphore::new(REFUSED_MAX)),
+            per_address: PerAddress::new(),
+            turnstile: Arc::new(Turnstile::new(Handle::current().metrics().num_workers())),
+            room,
+            refused: [REFUSED_MAX, LINGERING_MAX].map(|most| Arc::new(Semaphore::new(most))),
             error_logged: Mutex::default(),
             refusal_logged: Mutex::default(),
         }
@@ -85,6 +104,24 @@ impl Door {
         self.phases.clone()
     }
 
+    /// As many as are configured, or as there are file descriptors for.
+    fn connections_max(&self, limits: &HttpLimits) -> u64 {
+        let configured = limits.connections_max as u64;
+        self.room.map_or(configured, |room| room.min(configured))
+    }
+
+    /// Whether there is room for one more, whoever it is.
+    fn admit_one(&self, limits: &HttpLimits) -> Result<(), ConnectionRefused> {
+        let is_below = |now: i64, max: u64| u64::try_from(now).is_ok_and(|now| now < max);
+        if !is_below(connections(&self.state), self.connections_max(limits)) {
+            return Err(ConnectionRefused::Total);
+        }
+        match is_below(self.state.tally().handshakes.get(), limits.handshakes_max as u64) {
+            true => Ok(()),
+            false => Err(ConnectionRefused::Handshakes),
+        }
+    }
+
     /// Counts one more connection of this peer; `None` if it is not counted.
     ///
     /// # Errors
@@ -92,10 +129,15 @@ impl Door {
     pub(super) fn admit_peer(&self, peer: Peer) -> Result<Option<Permit>, ConnectionRefused> {
         let Some(address) = peer.address() else { return Ok(None) };
         // It stands for many, who are counted each when they are known.
-        if self.state.options().trusted_proxies.trust(peer) {
+        let options = self.state.options();
+        if options.trusted_proxies.trust(peer) {
             return Ok(None);
         }
-        let held = self.per_address.admit(address.ip(), Instant::now()).inspect_err(|why| {
+        let connections_max = self.connections_max(&options.http_limits);
+        let exempt = &options.per_address_exempt;
+        let limits = per_address::Limits::new(&options.http_limits, connections_max, exempt);
+        let held = self.per_address.admit(address.ip(), Instant::now(), &limits);
+        let held = held.inspect_err(|why| {
             if is_due(&self.refusal_logged) {
                 let address = address.ip();
                 tracing::warn!(%address, reason = why.name(), "refused connections");
@@ -105,20 +147,57 @@ impl Door {
     }
 
     /// Counts a refusal, and says why unless the connection waits for TLS; without reading what was
-    /// asked.
-    pub(super) fn refuse(&self, stream: Stream, why: ConnectionRefused, is_mute: bool) {
+    /// asked. With what it counts for, if it is one of the connections that there may be.
+    pub(super) fn refuse(
+        &self,
+        stream: Stream,
+        why: ConnectionRefused,
+        is_mute: bool,
+        serving: Option<Serving>,
+    ) {
         self.state.tally().connections_refused(why).add(1);
         if !is_mute {
             // A fresh socket takes these bytes whole.
-            let answer = ANSWERS[why as usize].as_bytes();
+            let answer = ANSWERS[why as usize][usize::from(retry_after_s())].as_bytes();
             let _ = match &stream {
                 Stream::Tcp(stream) => stream.try_write(answer),
                 Stream::Unix(stream) => stream.try_write(answer),
                 Stream::Other(_) => Ok(0),
             };
         }
-        let Ok(place) = self.refused.clone().try_acquire_owned() else { return };
-        tokio::spawn(end(stream, place));
+        let places = &self.refused[usize::from(serving.is_some())];
+        let Ok(place) = places.clone().try_acquire_owned() else { return };
+        tokio::spawn(end(stream, (place, serving)));
+    }
+
+    /// Those who stand in line.
+    pub(super) fn line(&self) -> Line {
+        Line { turnstile: self.turnstile.clone(), state: self.state.clone() }
+    }
+
+    /// A handshake has its first turn.
+    pub(super) fn begun(&self, let_in: LetIn) {
+        self.turnstile.begun(let_in);
+    }
+
+    fn begin(&self, comer: Comer, has_waited: bool) {
+        let Comer { serving, mut arrival, entrance } = comer;
+        if has_waited {
+            self.state.tally().handshakes_waiting.add(-1);
+            let wait_max = Duration::from_millis(self.state.limits().handshakes_wait_max_ms);
+            // The pace slowed down while it stood in line.
+            if arrival.began.elapsed() > 2 * wait_max {
+                let is_mute = entrance.tls.is_some();
+                return self.refuse(
+                    arrival.stream,
+                    ConnectionRefused::Pace,
+                    is_mute,
+                    Some(serving),
+                );
+            }
+        }
+        arrival.let_in = Some(self.turnstile.let_in());
+        tokio::spawn(connection::serve(serving, arrival, entrance));
     }
 
     fn note(&self, error: &io::Error) {
@@ -126,6 +205,27 @@ impl Door {
         if is_due(&self.error_logged) {
             tracing::error!("cannot accept connections: {error}");
         }
+    }
+}
+
+/// Those who stand in line, without the door: it ends with the last connection.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    turnstile: Arc<Turnstile<Comer>>,
+    state: Arc<State>,
+}
+
+impl Line {
+    /// Lets them in. Never ends.
+    pub(super) async fn usher(self) {
+        let Self { turnstile, state } = self;
+        let lag_max = || Duration::from_millis(state.limits().handshakes_lag_max_ms);
+        turnstile.usher(lag_max, |comer| comer.entrance.door.clone().begin(comer, true)).await;
+    }
+
+    /// Turns them away, for good. They have asked for nothing yet.
+    pub(super) fn close(&self) {
+        self.turnstile.clear();
     }
 }
 
@@ -176,19 +276,33 @@ async fn accept_all(listener: Listener, entrance: Arc<Entrance>) {
 
 fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer) {
     let door = &entrance.door;
-    let admitted = match connections(&door.state) >= door.connections_max {
-        true => Err(ConnectionRefused::Total),
-        false if entrance.proxy_protocol => Ok(None),
-        false => door.admit_peer(peer),
+    let limits = door.state.limits();
+    let is_mute = entrance.tls.is_some();
+    if let Err(why) = door.admit_one(&limits) {
+        return door.refuse(stream, why, is_mute, None);
+    }
+    let serving = Serving::new(door.state.clone());
+    // Behind a proxy it is not known yet who it is.
+    let admitted = if entrance.proxy_protocol { Ok(None) } else { door.admit_peer(peer) };
+    let permit = match admitted {
+        Ok(permit) => permit,
+        Err(why) => return door.refuse(stream, why, is_mute, Some(serving)),
     };
-    match admitted {
-        Ok(permit) => {
+    let began = tokio::time::Instant::now();
+    let arrival = Arrival { stream, peer, began, let_in: None, permit };
+    let comer = Comer { serving, arrival, entrance: entrance.clone() };
+    match door.turnstile.ask(comer, &limits) {
+        Entry::Begin(comer) => {
             door.state.tally().connections_accepted.add(1);
-            let serving = Serving::new(door.state.clone());
-            let arrival = Arrival { stream, peer, began: tokio::time::Instant::now(), permit };
-            tokio::spawn(connection::serve(serving, arrival, entrance.clone()));
+            door.begin(comer, false);
         }
-        Err(why) => door.refuse(stream, why, entrance.tls.is_some()),
+        Entry::InLine => {
+            door.state.tally().connections_accepted.add(1);
+            door.state.tally().handshakes_waiting.add(1);
+        }
+        Entry::Refused(Comer { serving, arrival, .. }) => {
+            door.refuse(arrival.stream, ConnectionRefused::Pace, is_mute, Some(serving));
+        }
     }
 }
 
@@ -200,16 +314,6 @@ fn is_due(logged: &Mutex<Option<Instant>>) -> bool {
         *logged = Some(Instant::now());
     }
     is_due
-}
-
-/// As many as are configured, or as there are file descriptors for.
-fn connections_max(state: &State) -> u64 {
-    let configured = state.limits().connections_max as u64;
-    let most = descriptors::connections_max().map_or(configured, |room| room.min(configured));
-    if most < configured {
-        tracing::info!(connections_max = most, "open files bound the connections (ulimit -n)");
-    }
-    most
 }
 
 /// Sessions and HTTP connections together: both have a socket.
@@ -225,7 +329,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 
 /// Waits for the peer for a moment. Closed with a request unread, the kernel would reset the
 /// connection, and the peer might never see the answer.
-async fn end(mut stream: Stream, place: OwnedSemaphorePermit) {
+async fn end(mut stream: Stream, place: (OwnedSemaphorePermit, Option<Serving>)) {
     let _ = stream.shutdown().await;
     let mut scratch = [0; 1_024];
     let read = async { while matches!(stream.read(&mut scratch).await, Ok(1..)) {} };
@@ -243,8 +347,11 @@ mod tests {
             (ConnectionRefused::Total, "as many connections as"),
             (ConnectionRefused::AddressCount, "from your address"),
             (ConnectionRefused::AddressRate, "too fast"),
+            (ConnectionRefused::Handshakes, "in their handshake"),
+            (ConnectionRefused::Pace, "faster than the node"),
         ] {
-            let (_, body) = ANSWERS[why as usize].split_once("\r\n\r\n").unwrap();
+            let (head, body) = ANSWERS[why as usize][3].split_once("\r\n\r\n").unwrap();
+            assert!(head.contains("\r\nRetry-After: 3\r\n"), "{head}");
             let body: serde_json::Value = serde_json::from_str(body).unwrap();
             assert!(body["error"].as_str().unwrap().contains(text), "{body}");
         }

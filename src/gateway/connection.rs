@@ -52,21 +52,31 @@ pub(super) enum Phase {
     Cut,
 }
 
-/// Counts a connection for as long as it is HTTP.
+/// Counts a connection for as long as it is HTTP, and until its first request as a handshake.
 #[derive(Debug)]
 pub(super) struct Serving {
     state: Arc<State>,
+    is_handshake: Mutex<bool>,
 }
 
 impl Serving {
     pub(super) fn new(state: Arc<State>) -> Self {
         state.tally().connections.add(1);
-        Self { state }
+        state.tally().handshakes.add(1);
+        Self { state, is_handshake: Mutex::new(true) }
+    }
+
+    /// It has asked for something.
+    fn has_asked(&self) {
+        if std::mem::take(&mut *self.is_handshake.lock()) {
+            self.state.tally().handshakes.add(-1);
+        }
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
+        self.has_asked();
         self.state.tally().connections.add(-1);
     }
 }
@@ -88,6 +98,7 @@ enum Event {
 /// of its own.
 pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>) {
     let mut phases = entrance.door.phases();
+    arrival.let_in.into_iter().for_each(|let_in| entrance.door.begun(let_in));
     let arrival = match entrance.is_plain() {
         true => arrival,
         false => tokio::select! {
@@ -101,7 +112,7 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
             _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
         },
     };
-    let Arrival { mut stream, peer, began, permit } = arrival;
+    let Arrival { mut stream, peer, began, permit, .. } = arrival;
     let limits = serving.state.limits();
     let due = began + Duration::from_millis(limits.handshake_timeout_ms);
     let first = tokio::select! {
@@ -140,7 +151,7 @@ async fn serve_rest(
     (stream, read, began, answered): (Stream, Bytes, Instant, Option<Answer>),
 ) {
     let (stream, requests) = StrictStream::new(stream, read, began);
-    let served = serve_http(&serving.state, stream, &requests, &caller, answered, phases);
+    let served = serve_http(&serving, stream, &requests, &caller, answered, phases);
     let taken_over = served.await;
     // hyper has let go of the socket, and what it held is gone.
     if let Some((events, stream)) = taken_over.zip(requests.take()) {
@@ -201,16 +212,18 @@ type Admitted = (Peer, Result<Option<Permit>, ConnectionRefused>);
 
 /// Serves requests. Returns a stream of events if one was asked for: then it takes the socket over.
 async fn serve_http(
-    state: &Arc<State>,
+    serving: &Serving,
     stream: StrictStream,
     requests: &Requests,
     caller: &Caller,
     answered: Option<Answer>,
     mut phases: watch::Receiver<Phase>,
 ) -> Option<TakenOver> {
+    let state = &serving.state;
     let (refused_upgrade, taken_over) = (Mutex::new(None), Mutex::new(None));
     let (answered, now) = (Mutex::new(answered), phases.clone());
     let service = service_fn(|request: Request<Incoming>| {
+        serving.has_asked();
         let may_be_served = requests.next_may_be_served();
         let (answered, now) = (answered.lock().take(), &now);
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();

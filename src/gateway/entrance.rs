@@ -12,6 +12,7 @@ use super::accept::Door;
 use super::connection::Phase;
 use super::proxy;
 use super::tls::Certificates;
+use super::turnstile::LetIn;
 use crate::connection::{Permit, Stream};
 use crate::http::{EntryRefused, Peer, Serves};
 
@@ -25,11 +26,14 @@ pub(super) struct Entrance {
 }
 
 /// A connection on its way in.
+#[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) stream: Stream,
     pub(super) peer: Peer,
     /// When it was accepted.
     pub(super) began: Instant,
+    /// When its turn came.
+    pub(super) let_in: Option<LetIn>,
     /// What it counts for; with the PROXY protocol nothing, until it is known who it is.
     pub(super) permit: Option<Permit>,
 }
@@ -66,18 +70,18 @@ impl Entrance {
             match self.door.admit_peer(arrival.peer) {
                 Ok(permit) => arrival.permit = permit,
                 Err(why) => {
-                    self.door.refuse(arrival.stream, why, self.tls.is_some());
+                    self.door.refuse(arrival.stream, why, self.tls.is_some(), None);
                     return None;
                 }
             }
         }
         let Some(tls) = &self.tls else { return Some(arrival) };
-        let Arrival { stream, peer, began, permit } = arrival;
+        let Arrival { stream, peer, began, let_in, permit } = arrival;
         match timeout_at(due, TlsAcceptor::from(tls.config()).accept(stream)).await {
             Ok(Ok(stream)) => {
                 let is_13 = stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3);
                 self.door.state().tally().tls_handshakes[usize::from(is_13)].add(1);
-                Some(Arrival { stream: Stream::other(stream), peer, began, permit })
+                Some(Arrival { stream: Stream::other(stream), peer, began, let_in, permit })
             }
             Ok(Err(error)) => {
                 self.note(EntryRefused::Tls, peer, &error.to_string());

@@ -12,11 +12,13 @@ mod inherited;
 mod jwks;
 mod listener;
 mod outward;
+mod pace;
 mod per_address;
 mod proxy;
 mod reload;
 mod signals;
 mod tls;
+mod turnstile;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -37,7 +39,6 @@ use crate::auth::rotating::Rotating;
 use crate::auth::{AllowAnyone, NoTokens};
 use crate::base::access::Authoriser;
 use crate::base::limits::HttpLimits;
-use crate::base::network::Network;
 use crate::config::{ConfigError, DrainSettings, ListenAddress, ListenerSettings, Settings};
 use crate::hooks::Hooks;
 use crate::http::{State, StateOptions};
@@ -59,7 +60,6 @@ pub struct Gateway {
     reload: Arc<Notify>,
     reloader: Arc<Reloader>,
     reload_interval: Duration,
-    per_address_exempt: Vec<Network>,
     drain: DrainSettings,
     telling: Telling,
 }
@@ -161,7 +161,6 @@ impl Gateway {
             state: state.clone(),
             reload: Arc::default(),
             reload_interval: Duration::from_millis(kept.tls_reload_interval_ms),
-            per_address_exempt: kept.per_address_exempt.clone(),
             drain: kept.drain,
             telling: Telling::start(&hooks),
             reloader: Arc::new(Reloader::new(state, rotating, Outward { fetching, hooks }, kept)),
@@ -193,9 +192,9 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> DrainReport {
-        let Self { doors, state, per_address_exempt, drain, reload, telling, .. } = self;
+        let Self { doors, state, drain, reload, telling, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serve);
-        let door = Arc::new(Door::new(state.clone(), per_address_exempt, phases));
+        let door = Arc::new(Door::new(state.clone(), phases));
         let certificates = doors.iter().filter_map(|door| door.tls.clone()).collect();
         let mut background = JoinSet::new();
         background.spawn(tls::keep_fresh(
@@ -204,6 +203,8 @@ impl Gateway {
             self.reload_interval,
             reload,
         ));
+        let line = door.line();
+        background.spawn(line.clone().usher());
         let (clients, others): (Vec<_>, Vec<_>) =
             doors.into_iter().partition(|opened| opened.settings.serves.clients);
         let accept_at = |doors: Vec<Opened>| {
@@ -221,6 +222,7 @@ impl Gateway {
         let report = drain::close(&state, drain, &phase, hurry.as_mut(), is_hurried).await;
         phase.send_replace(Phase::Finish);
         others.shutdown().await;
+        line.close();
         tokio::join!(drain::cut(&state, &phase, &report), telling.end(ends, hurry));
         report
     }
@@ -248,6 +250,7 @@ fn state_options(authoriser: Arc<Rotating>, settings: Settings) -> StateOptions 
         open: settings.open_mode,
         loopback_only: settings.open_mode && !settings.insecure,
         cookie_name: settings.auth_cookie,
+        per_address_exempt: settings.per_address_exempt,
         trusted_proxies: settings.trusted_proxies,
         http_limits: settings.http,
         message_limits: settings.messages,

@@ -53,12 +53,12 @@ const ROWS_SPARE: usize = 1 << 16;
 
 const US_PER_S: u64 = 1_000_000;
 
-/// The bounds.
-#[derive(Clone, Debug)]
-pub(super) struct Limits {
+/// The bounds, as they are now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits<'a> {
     pub(super) connections_max: usize,
     pub(super) connects_per_s_max: u32,
-    pub(super) exempt: Vec<Network>,
+    pub(super) exempt: &'a [Network],
     /// Most addresses that are kept.
     pub(super) rows_max: usize,
 }
@@ -66,7 +66,6 @@ pub(super) struct Limits {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct PerAddress {
-    limits: Limits,
     began: Instant,
     table: Mutex<Table>,
 }
@@ -104,9 +103,9 @@ impl Drop for Held {
     }
 }
 
-impl Limits {
+impl<'a> Limits<'a> {
     /// Of a gateway that has room for so many connections.
-    pub(super) fn new(http: &HttpLimits, connections_max: u64, exempt: Vec<Network>) -> Self {
+    pub(super) fn new(http: &HttpLimits, connections_max: u64, exempt: &'a [Network]) -> Self {
         let most = usize::try_from(connections_max).unwrap_or(usize::MAX);
         Self {
             // However few there are, one address leaves some for others.
@@ -119,9 +118,9 @@ impl Limits {
 }
 
 impl PerAddress {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         let table = Table { rows: HashMap::new(), sweep_at: SWEEP_MIN };
-        Arc::new(Self { limits, began: Instant::now(), table: Mutex::new(table) })
+        Arc::new(Self { began: Instant::now(), table: Mutex::new(table) })
     }
 
     /// Counts one more connection of this address; `None` if it is not counted.
@@ -132,12 +131,13 @@ impl PerAddress {
         self: &Arc<Self>,
         address: IpAddr,
         now: Instant,
+        limits: &Limits<'_>,
     ) -> Result<Option<Held>, ConnectionRefused> {
-        if self.limits.exempt.iter().any(|network| network.contains(address)) {
+        if limits.exempt.iter().any(|network| network.contains(address)) {
             return Ok(None);
         }
         let key = key(address);
-        let is_counted = self.enter(key, now)?;
+        let is_counted = self.enter(key, now, limits)?;
         Ok(is_counted.then(|| Held { per_address: self.clone(), key }))
     }
 
@@ -146,18 +146,23 @@ impl PerAddress {
         self.table.lock().rows.len()
     }
 
-    fn enter(&self, key: u64, now: Instant) -> Result<bool, ConnectionRefused> {
+    fn enter(
+        &self,
+        key: u64,
+        now: Instant,
+        limits: &Limits<'_>,
+    ) -> Result<bool, ConnectionRefused> {
         let now_us = self.us(now);
-        let cost_us = US_PER_S / u64::from(self.limits.connects_per_s_max.max(1));
+        let cost_us = US_PER_S / u64::from(limits.connects_per_s_max.max(1));
         let mut table = self.table.lock();
         table.sweep(now_us);
-        let has_room = table.rows.len() < self.limits.rows_max;
+        let has_room = table.rows.len() < limits.rows_max;
         let row = match table.rows.entry(key) {
             Entry::Occupied(row) => row.into_mut(),
             Entry::Vacant(_) if !has_room => return Ok(false),
             Entry::Vacant(place) => place.insert(Row { connections: 0, empty_at_us: 0 }),
         };
-        if row.connections as usize >= self.limits.connections_max {
+        if row.connections as usize >= limits.connections_max {
             return Err(ConnectionRefused::AddressCount);
         }
         let empty_at_us = row.empty_at_us.max(now_us) + cost_us;
@@ -213,9 +218,8 @@ mod tests {
 
     use super::*;
 
-    fn limits() -> Limits {
-        Limits { connections_max: 3, connects_per_s_max: 1, exempt: Vec::new(), rows_max: 10_000 }
-    }
+    const LIMITS: Limits<'_> =
+        Limits { connections_max: 3, connects_per_s_max: 1, exempt: &[], rows_max: 10_000 };
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -223,9 +227,9 @@ mod tests {
 
     #[test]
     fn an_address_has_its_share_and_no_other_is_touched() {
-        let table = PerAddress::new(limits());
+        let table = PerAddress::new();
         let now = Instant::now();
-        let admit = |text: &str| table.admit(address(text), now);
+        let admit = |text: &str| table.admit(address(text), now, &LIMITS);
         let mut held: Vec<_> = (0..3).map(|_| admit("192.0.2.1").unwrap().unwrap()).collect();
         assert_eq!(admit("192.0.2.1").unwrap_err(), ConnectionRefused::AddressCount);
         assert_eq!(admit("::ffff:192.0.2.1").unwrap_err(), ConnectionRefused::AddressCount);
@@ -236,9 +240,9 @@ mod tests {
 
     #[test]
     fn version_six_is_counted_by_64_bits() {
-        let table = PerAddress::new(limits());
+        let table = PerAddress::new();
         let now = Instant::now();
-        let admit = |text: &str| table.admit(address(text), now);
+        let admit = |text: &str| table.admit(address(text), now, &LIMITS);
         let held: Vec<_> =
             ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:0:0:1"].map(&admit).into();
         assert!(held.iter().all(Result::is_ok));
@@ -248,11 +252,12 @@ mod tests {
 
     #[test]
     fn ten_seconds_worth_may_come_at_once_and_then_so_many_a_second() {
-        let table = PerAddress::new(Limits { connects_per_s_max: 2, ..limits() });
+        let limits = Limits { connects_per_s_max: 2, ..LIMITS };
+        let table = PerAddress::new();
         let began = Instant::now();
         let admit = |ms: u64| {
             // Not held: each is over at once.
-            table.admit(address("192.0.2.1"), began + Duration::from_millis(ms)).map(drop)
+            table.admit(address("192.0.2.1"), began + Duration::from_millis(ms), &limits).map(drop)
         };
         for _ in 0..20 {
             admit(0).unwrap();
@@ -273,31 +278,34 @@ mod tests {
 
     #[test]
     fn who_is_exempt_is_not_counted() {
-        let exempt = vec!["10.0.0.0/8".parse().unwrap()];
-        let table = PerAddress::new(Limits { exempt, ..limits() });
+        let exempt = ["10.0.0.0/8".parse().unwrap()];
+        let limits = Limits { exempt: &exempt, ..LIMITS };
+        let table = PerAddress::new();
         for _ in 0..100 {
-            assert!(table.admit(address("10.1.2.3"), Instant::now()).unwrap().is_none());
+            assert!(table.admit(address("10.1.2.3"), Instant::now(), &limits).unwrap().is_none());
         }
         assert_eq!(table.addresses(), 0);
     }
 
     #[test]
     fn a_flood_of_addresses_leaves_nothing_behind() {
-        let table = PerAddress::new(Limits { connects_per_s_max: 100, ..limits() });
+        let limits = Limits { connects_per_s_max: 100, ..LIMITS };
+        let table = PerAddress::new();
         let began = Instant::now();
         // Each comes and goes, a hundred thousand a second.
         for number in 0..100_000_u32 {
             let now = began + Duration::from_micros(10 * u64::from(number));
-            assert!(table.admit(IpAddr::V4(number.into()), now).is_ok());
+            assert!(table.admit(IpAddr::V4(number.into()), now, &limits).is_ok());
         }
         assert!(table.addresses() <= 4_096, "{} rows", table.addresses());
     }
 
     #[test]
     fn the_table_does_not_grow_beyond_its_bound() {
-        let table = PerAddress::new(Limits { rows_max: 5, ..limits() });
+        let limits = Limits { rows_max: 5, ..LIMITS };
+        let table = PerAddress::new();
         let now = Instant::now();
-        let admit = |number: u32| table.admit(IpAddr::V4(number.into()), now).unwrap();
+        let admit = |number: u32| table.admit(IpAddr::V4(number.into()), now, &limits).unwrap();
         let held: Vec<_> = (0..20).filter_map(admit).collect();
         assert_eq!((held.len(), table.addresses()), (5, 5));
         // Who is counted already still is.

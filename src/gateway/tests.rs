@@ -179,10 +179,7 @@ async fn beyond_the_most_connections_the_answer_is_503() {
     first.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     read_until(&mut first, "}\n").await;
     let refused = running.exchange("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    assert!(
-        refused.starts_with("HTTP/1.1 503 ") && refused.contains("Retry-After: 1"),
-        "{refused}"
-    );
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("Retry-After: "), "{refused}");
     drop(first);
     for _ in 0..100 {
         let answer = running.exchange(&format!("GET /health HTTP/1.1\r\n{HEAD}\r\n")).await;

@@ -13,6 +13,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use crate::base::disconnect::Disconnect;
+use crate::base::retry::retry_after_s;
 
 /// What the gateway answers.
 pub type Answer = Response<Full<Bytes>>;
@@ -130,6 +131,14 @@ impl Challenge {
             Challenge::Admin => "Bearer realm=\"fanfare admin\"",
         }
     }
+}
+
+/// Of somebody who wanted to stay: with a time to come back that is not the same for all.
+pub(super) fn come_back_later(mut answer: Answer) -> Answer {
+    if answer.headers().contains_key(RETRY_AFTER) {
+        answer.headers_mut().insert(RETRY_AFTER, retry_after_s().into());
+    }
+    answer
 }
 
 /// There is nothing at the path.

@@ -152,7 +152,8 @@ pub fn asks_for_session<B>(request: &Request<B>) -> bool {
 /// The answer to a request whose client has too many connections, or opens them too fast.
 pub fn refuse_client(state: &State, why: ConnectionRefused) -> Answer {
     state.tally().connections_refused(why).add(1);
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why.text()).closing().answer()
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why.text()).closing();
+    answer::come_back_later(refusal.answer())
 }
 
 /// Whether an answer ends its connection.

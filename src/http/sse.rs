@@ -46,7 +46,7 @@ pub(super) async fn open(state: &State, request: &Request<Incoming>, peer: Peer)
         Ok(stream) => stream,
         Err((why, refusal)) => {
             note(state, why, &refusal.text, peer);
-            return refusal.answer();
+            return answer::come_back_later(refusal.answer());
         }
     };
     TakeOver::answer(TakenOver::Events(stream))

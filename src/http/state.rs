@@ -27,6 +27,7 @@ use crate::auth::api_key::ApiKeys;
 use crate::auth::origin::OriginList;
 use crate::base::access::Authoriser;
 use crate::base::limits::{HttpLimits, MessageLimits};
+use crate::base::network::Network;
 use crate::hub::Hub;
 
 /// What a [`State`] is made of.
@@ -44,6 +45,8 @@ pub struct StateOptions {
     pub loopback_only: bool,
     /// The cookie that may hold a token.
     pub cookie_name: String,
+    /// Networks that the bounds for one address do not hold for.
+    pub per_address_exempt: Vec<Network>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// Bounds of requests.
@@ -149,6 +152,7 @@ pub(super) mod tests {
             open,
             loopback_only: open,
             cookie_name: "fanfare_token".into(),
+            per_address_exempt: Vec::new(),
             trusted_proxies: TrustedProxies::default(),
             http_limits: HttpLimits::default(),
             message_limits: MessageLimits::default(),

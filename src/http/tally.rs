@@ -22,6 +22,10 @@ pub const LISTENERS_MAX: usize = 16;
 pub struct Tally {
     /// HTTP connections now. A connection that became a WebSocket is a session and none of these.
     pub connections: Gauge,
+    /// Of those, the ones that have not asked for anything yet.
+    pub handshakes: Gauge,
+    /// Of those, the ones in line, whose handshake has not begun.
+    pub handshakes_waiting: Gauge,
     /// Connections accepted ever.
     pub connections_accepted: Count,
     /// Times that accepting failed, most often for want of file descriptors.
@@ -55,12 +59,21 @@ pub enum ConnectionRefused {
     AddressCount,
     /// Its address opens them too fast.
     AddressRate,
+    /// There are as many in their handshake as there may be.
+    Handshakes,
+    /// They come faster than the node takes them.
+    Pace,
 }
 
 impl ConnectionRefused {
     /// All of them.
-    pub const ALL: [ConnectionRefused; 3] =
-        [ConnectionRefused::Total, ConnectionRefused::AddressCount, ConnectionRefused::AddressRate];
+    pub const ALL: [ConnectionRefused; 5] = [
+        ConnectionRefused::Total,
+        ConnectionRefused::AddressCount,
+        ConnectionRefused::AddressRate,
+        ConnectionRefused::Handshakes,
+        ConnectionRefused::Pace,
+    ];
 
     /// Its name in metrics and logs.
     pub const fn name(self) -> &'static str {
@@ -68,6 +81,8 @@ impl ConnectionRefused {
             ConnectionRefused::Total => "total",
             ConnectionRefused::AddressCount => "address_count",
             ConnectionRefused::AddressRate => "address_rate",
+            ConnectionRefused::Handshakes => "handshakes",
+            ConnectionRefused::Pace => "pace",
         }
     }
 
@@ -82,6 +97,12 @@ impl ConnectionRefused {
             }
             ConnectionRefused::AddressRate => {
                 "your address opens connections too fast; try again later"
+            }
+            ConnectionRefused::Handshakes => {
+                "as many connections are in their handshake as there may be; try again later"
+            }
+            ConnectionRefused::Pace => {
+                "connections come faster than the node takes them; try again later"
             }
         }
     }

@@ -11,6 +11,7 @@
 //! * `closing`: that the close frame arrives, whatever the peer does.
 //! * `floods`: too many connections, sessions, subscriptions, control frames; bodies that are too much.
 //! * `per_address`: one address with too many connections, or that opens them too fast.
+//! * `storms`: more handshakes at once than a node takes.
 //! * `shares`: one user, one session, one channel with too much of what there is for all.
 //! * `files`: no file descriptors are left.
 //! * `faults`: peers that are gone, code that panics.
@@ -33,6 +34,7 @@ mod per_address;
 mod raw;
 mod shares;
 mod steady;
+mod storms;
 #[path = "../e2e/support.rs"]
 #[allow(dead_code)]
 mod support;

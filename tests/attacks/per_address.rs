@@ -28,7 +28,7 @@ async fn upgrade(raw: &mut Raw) -> u16 {
     raw.try_send(format!("{}\r\n", handshake("/ws")).as_bytes()).await;
     let answer = raw.answer().await;
     if answer.status == 503 {
-        assert_eq!(answer.headers["retry-after"], "1");
+        answer.assert_retry_after();
         assert!(answer.body.contains("your address"), "{}", answer.body);
     }
     answer.status

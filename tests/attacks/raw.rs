@@ -68,6 +68,14 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    /// It says when to come back: spread, so that not all do at once.
+    pub fn assert_retry_after(&self) {
+        let seconds = self.headers.get("retry-after").and_then(|value| value.parse().ok());
+        assert!(seconds.is_some_and(|seconds: u32| (1..=4).contains(&seconds)), "{self:?}");
+    }
+}
+
 pub struct Raw {
     pub stream: TcpStream,
     read: Vec<u8>,

@@ -45,7 +45,7 @@ async fn one_more_session_of_a_user_is_refused_and_no_other_user_is() {
             status => {
                 assert_eq!(status, 429, "{answer:?}");
                 assert!(answer.body.contains("3 sessions, which is the limit"), "{answer:?}");
-                assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+                answer.assert_retry_after();
             }
         }
     }

@@ -32,6 +32,14 @@ pub(super) const KEYS: &[Key] = &[
     number("http.connects_per_address_per_s_max", (1, 1_000_000),
         |s| int(s.http.connects_per_address_per_s_max),
         "Connections that one address may open a second; ten seconds' worth may come at once."),
+    number("http.handshakes_max", (1, 100_000_000), |s| int(s.http.handshakes_max),
+        "Connections at once that have not asked for anything yet; one more is refused."),
+    number("http.handshakes_wait_max_ms", (1, HOUR_MS), |s| int(s.http.handshakes_wait_max_ms),
+        "How long a connection may be kept in line before its handshake begins. When more come than \
+         the node takes in that time, they are refused before TLS and before anything is read."),
+    number("http.handshakes_lag_max_ms", (1, HOUR_MS), |s| int(s.http.handshakes_lag_max_ms),
+        "Handshakes begin more slowly while the node's tasks wait longer than this for their turn: \
+         what sessions that are connected feel when everybody else comes back at once."),
     key("http.per_address_exempt", Kind::List, |_| None,
         "Networks whose addresses the bounds for one address do not hold for, because a load \
          balancer or a proxy there stands for many clients. By default those that the Internet \

@@ -48,8 +48,8 @@ pub(super) const METRICS: &[Metric] = &[
     },
     Metric {
         name: "fanfare_connections_refused_total",
-        help: "Connections refused, by reason: as many as there may be in all, of the address, or \
-               opened by the address within a time.",
+        help: "Connections refused, by reason: as many as there may be in all, of the address or in \
+               their handshake; opened too fast by the address, or by all for the node.",
         kind: Kind::Counter,
         read: |from, to| {
             for why in ConnectionRefused::ALL {

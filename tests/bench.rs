@@ -137,6 +137,62 @@ async fn everybody_comes_back_from_a_storm() {
     assert!(storm["full_recovery_ms"].as_f64().unwrap() > 0.0, "{json:#}");
 }
 
+#[tokio::test]
+async fn those_that_stay_connected_in_a_storm_are_told_apart() {
+    let gateway = Gateway::open().await;
+    let url = format!("ws://{}/ws?channel={{channel}}", gateway.addr);
+    let (code, json, stderr) =
+        bench(&[&["storm", "--url", &url, "--rate", "50"][..], &SHORT].concat()).await;
+    assert_eq!(code, 0, "{stderr}");
+    let count = |era: &str| json["storm"]["steady"][era]["count"].as_u64().unwrap();
+    let counts = ["before_us", "during_us", "after_us"].map(count);
+    assert!(counts[0] > 0 && counts[2] > 0, "{counts:?}");
+    assert_eq!(counts.iter().sum::<u64>(), json["beside"]["deliveries"]["received"], "{counts:?}");
+    assert_eq!(json["beside"]["deliveries"]["lost"], 0);
+}
+
+/// A server that turns everybody away twice before it lets them in.
+#[tokio::test]
+async fn who_is_told_to_come_later_does() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (publish, _) = tokio::sync::broadcast::channel::<Message>(1_000);
+    tokio::spawn(async move {
+        for number in 0_u32.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // Subscribers and the publisher; then everybody again, of whom the first are refused.
+            if (51..151).contains(&number) {
+                tokio::spawn(async move {
+                    let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4_096]).await;
+                    let answer = b"HTTP/1.1 503 X\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
+                    tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await.unwrap();
+                });
+                continue;
+            }
+            let (publish, mut published) = (publish.clone(), publish.subscribe());
+            tokio::spawn(async move {
+                let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+                loop {
+                    tokio::select! {
+                        Some(Ok(message)) = socket.next() => drop(publish.send(message)),
+                        Ok(message) = published.recv() => {
+                            if socket.send(message).await.is_err() {
+                                break;
+                            }
+                        }
+                        else => break,
+                    }
+                }
+            });
+        }
+    });
+    let url = format!("ws://{addr}/");
+    let own = ["storm", "--url", &url, "--rate", "50"];
+    let (_, json, stderr) = bench(&[&own[..], &SHORT].concat()).await;
+    let storm = &json["storm"];
+    assert_eq!((&storm["reconnected"], &storm["put_off"]), (&50.into(), &100.into()), "{stderr}");
+}
+
 /// A server that passes on what it gets, and to its first peer loses one message, sends one twice and
 /// one too late.
 async fn faulty_server() -> std::net::SocketAddr {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::process::setpriority_process;
 
+use super::eras::Eras;
 use super::options::{Options, Scenario};
 use super::report::Report;
 use super::rig::Rig;
@@ -22,6 +23,8 @@ const PRIORITY: i32 = -20;
 pub(crate) struct Companion {
     go: SyncSender<()>,
     thread: JoinHandle<Result<Report, BenchError>>,
+    /// Its latencies, for whoever says when something happens.
+    pub(crate) eras: Eras,
     pub(crate) has_priority: bool,
 }
 
@@ -46,7 +49,7 @@ impl Companion {
     /// # Errors
     /// It cannot connect.
     pub(crate) fn start(options: &Options) -> Result<Option<Self>, BenchError> {
-        let Some(beside) = options.scenario.beside() else { return Ok(None) };
+        let Some(beside) = options.beside() else { return Ok(None) };
         let small = Options {
             scenario: Scenario::Fanout { rate_per_s: beside.rate_per_s },
             subscribers: beside.subscribers,
@@ -60,18 +63,21 @@ impl Companion {
         let (ready, ready_receiver) = sync_channel(1);
         let (told, told_receiver) = sync_channel(1);
         let thread = std::thread::Builder::new().name("beside".to_owned());
+        let eras = Eras::new();
+        let recorded = eras.clone();
         let run = move || {
             // Linux: of the calling thread, not of the process.
             let _ = told.send(setpriority_process(None, PRIORITY).is_ok());
             let mut silent = |_: &super::Progress| {};
             let mut rig = Rig::new(&small, &mut silent)?;
+            rig.tally.eras = Some(recorded);
             rig.gate = Some(Gate { ready, go: go_receiver });
             scenario::run(&mut rig)
         };
         let thread = thread.spawn(run).map_err(BenchError::io("start a thread"))?;
         let has_priority = told_receiver.recv().unwrap_or(false);
         match ready_receiver.recv() {
-            Ok(()) => Ok(Some(Self { go, thread, has_priority })),
+            Ok(()) => Ok(Some(Self { go, thread, eras, has_priority })),
             // It ended before it was ready.
             Err(_) => match join(thread) {
                 Ok(report) => Err(BenchError::Connect(report.faults.join("; "))),

@@ -35,6 +35,20 @@ pub(crate) struct Answer {
     pub(crate) deflates: bool,
 }
 
+/// Why there is no open WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotOpen {
+    pub(crate) text: String,
+    /// When the server said to come back.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl<T: Into<String>> From<T> for NotOpen {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), retry_after: None }
+    }
+}
+
 /// The handshakes of a run, all with one key: nobody between is to be fooled here. And it is the same
 /// in every run, so that a server without SHA-1 can be measured, to see what the least is.
 #[derive(Debug)]
@@ -68,17 +82,18 @@ impl Handshake {
     ///
     /// # Errors
     /// Why this is not an open WebSocket.
-    pub(crate) fn answer(&self, bytes: &[u8]) -> Result<Option<Answer>, String> {
+    pub(crate) fn answer(&self, bytes: &[u8]) -> Result<Option<Answer>, NotOpen> {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             let is_long = bytes.len() >= HEAD_BYTES_MAX;
-            return if is_long { Err("the answer has no end".to_owned()) } else { Ok(None) };
+            return if is_long { Err("the answer has no end".into()) } else { Ok(None) };
         };
         let head = String::from_utf8_lossy(&bytes[..end]);
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
         if status != "101" {
             let status: String = status.chars().filter(char::is_ascii_digit).take(3).collect();
-            return Err(format!("the server answered {status}, not 101"));
+            let text = format!("the server answered {status}, not 101");
+            return Err(NotOpen { text, retry_after: retry_after(lines) });
         }
         let (mut is_accepted, mut deflates) = (false, false);
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
@@ -90,9 +105,18 @@ impl Handshake {
         }
         match is_accepted {
             true => Ok(Some(Answer { bytes: end + 4, deflates })),
-            false => Err("the answer has the wrong Sec-WebSocket-Accept".to_owned()),
+            false => Err("the answer has the wrong Sec-WebSocket-Accept".into()),
         }
     }
+}
+
+/// RFC 9110 section 10.2.3; a date is not read.
+fn retry_after<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Duration> {
+    let header = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("retry-after").then_some(value.trim())
+    });
+    header?.parse().ok().map(Duration::from_secs)
 }
 
 /// Starts a connection; whether it comes about is known when the socket is writable.
@@ -151,7 +175,7 @@ pub(crate) fn open(
             return Err("the server closed the connection in the handshake".to_owned());
         }
         bytes.extend_from_slice(&piece[..read]);
-        if let Some(answer) = handshake.answer(&bytes)? {
+        if let Some(answer) = handshake.answer(&bytes).map_err(|why| why.text)? {
             return Ok((stream, bytes.split_off(answer.bytes)));
         }
     }
@@ -195,7 +219,10 @@ mod tests {
         let bytes = good.len() - 4;
         assert_eq!(handshake.answer(good), Ok(Some(Answer { bytes, deflates: false })));
         let text = handshake.answer(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap_err();
-        assert!(text.contains("403"), "{text}");
+        assert!(text.text.contains("403") && text.retry_after.is_none(), "{text:?}");
+        let later = b"HTTP/1.1 503 X\r\nA: b\r\nRETRY-after: 3\r\n\r\n";
+        let later = handshake.answer(later).unwrap_err();
+        assert_eq!(later.retry_after, Some(Duration::from_secs(3)));
         assert!(handshake.answer(b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: x\r\n\r\n").is_err());
         assert!(handshake.answer(&[b'x'; HEAD_BYTES_MAX]).is_err());
     }

@@ -32,6 +32,7 @@ mod account;
 mod client;
 mod companion;
 mod connect;
+mod eras;
 mod flight;
 mod inflate;
 mod interrupt;

@@ -47,7 +47,8 @@ pub enum Scenario {
         /// Which part of the subscribers, in percent.
         percent: f64,
     },
-    /// Like fanout; in the middle everybody is gone and comes back at once.
+    /// Like fanout; in the middle everybody is gone and comes back at once. If the target names its
+    /// channel, a small channel beside stays connected, to see what its sessions feel of it.
     Storm {
         /// Messages a second.
         rate_per_s: f64,
@@ -55,6 +56,10 @@ pub enum Scenario {
     /// Connections, and nothing else.
     Idle,
 }
+
+/// Those that stay connected in a storm: a small channel of their own, so that what they feel of it can be
+/// told from what they feel of the messages.
+const STEADY: Small = Small { subscribers: 10, rate_per_s: 100.0 };
 
 /// A small channel beside a big one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,7 +103,7 @@ impl Scenario {
         }
     }
 
-    /// The small channel beside.
+    /// The small channel beside, where that is what is measured.
     pub fn beside(&self) -> Option<Small> {
         if let Self::Beside { small, .. } = self { Some(*small) } else { None }
     }
@@ -295,6 +300,22 @@ impl Options {
         }
     }
 
+    /// Whether a subscriber and a publisher choose their channel.
+    fn names_channels(&self) -> (bool, bool) {
+        let names = |text: &str| text.contains("{channel}");
+        let is_chosen = names(&self.url) || self.subscribe_message.as_deref().is_some_and(names);
+        let is_published_to =
+            names(&self.publish_body) || names(self.publish_url.as_deref().unwrap_or(&self.url));
+        (is_chosen, is_published_to)
+    }
+
+    /// The small channel beside: where that is what is measured, and in a storm if there can be one.
+    pub(crate) fn beside(&self) -> Option<Small> {
+        let is_storm = matches!(self.scenario, Scenario::Storm { .. });
+        let steady = (is_storm && self.names_channels() == (true, true)).then_some(STEADY);
+        self.scenario.beside().or(steady)
+    }
+
     fn check_names(&self) -> Result<(), BenchError> {
         let wrong = |text: &str| Err(BenchError::Options(text.to_owned()));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
@@ -304,17 +325,13 @@ impl Options {
         if !self.publish_body.contains("{message}") && self.scenario != Scenario::Idle {
             return wrong("--publish-body has no {message} in it");
         }
-        let subscribes = |text: &str| text.contains("{channel}");
-        let is_chosen =
-            subscribes(&self.url) || self.subscribe_message.as_deref().is_some_and(subscribes);
+        let (is_chosen, is_published_to) = self.names_channels();
         let has_several = self.channels > 1 || self.scenario.beside().is_some();
         if has_several && !is_chosen {
             return wrong(
                 "there are several channels and neither --url nor --subscribe-message has {channel}",
             );
         }
-        let is_published_to = subscribes(&self.publish_body)
-            || subscribes(self.publish_url.as_deref().unwrap_or(&self.url));
         if has_several && !is_published_to && self.scenario != Scenario::Idle {
             return wrong(
                 "there are several channels and neither --publish-url nor --publish-body has {channel}",

@@ -1,11 +1,11 @@
 //! All subscribers: who is to connect, who is connecting, who is there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
 
-use super::connect::{self, Handshake};
+use super::connect::{self, Handshake, NotOpen};
 use super::inflate;
 use super::options::{Options, Scenario};
 use super::stats::Times;
@@ -20,8 +20,12 @@ mod session;
 const STARTS_PER_TURN: usize = 64;
 /// Texts of failures that are told apart.
 const FAILURES_MAX: usize = 16;
-/// How long a subscriber that was turned away waits before it tries again, where it does.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// How long a subscriber that was not let in waits before it tries again, where it does: the first
+/// time, and each time twice as long up to the last, if the server does not say when.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LAST: Duration = Duration::from_secs(3);
+/// How much longer it may be, so that not all come back at once.
+const RETRY_JITTER: f64 = 0.25;
 
 /// All of them.
 pub(crate) struct Pool {
@@ -29,7 +33,7 @@ pub(crate) struct Pool {
     target: Target,
     handshake: Handshake,
     to_start: VecDeque<usize>,
-    to_retry: VecDeque<(Instant, usize)>,
+    to_retry: BTreeSet<(Instant, usize)>,
     /// When each attempt has to be over, by the count of attempts of its session.
     deadlines: VecDeque<(Instant, usize, u32)>,
     opening: usize,
@@ -52,6 +56,8 @@ pub(crate) struct PoolCounts {
     /// Handshakes that agreed on permessage-deflate.
     pub(crate) deflating: usize,
     pub(crate) failed: u64,
+    /// Attempts that the server asked to come later, and that did.
+    pub(crate) put_off: u64,
     /// Open ones whose connection ended.
     pub(crate) ended: u64,
 }
@@ -69,7 +75,7 @@ impl Pool {
             target,
             handshake,
             to_start: VecDeque::new(),
-            to_retry: VecDeque::new(),
+            to_retry: BTreeSet::new(),
             deadlines: VecDeque::new(),
             opening: 0,
             parallel: options.connect_parallel,
@@ -105,8 +111,8 @@ impl Pool {
                 self.fail(at, "it took too long (--connect-timeout)".to_owned(), now);
             }
         }
-        while self.to_retry.front().is_some_and(|(at, _)| *at <= now) {
-            self.to_start.extend(self.to_retry.pop_front().map(|(_, at)| at));
+        while self.to_retry.first().is_some_and(|(at, _)| *at <= now) {
+            self.to_start.extend(self.to_retry.pop_first().map(|(_, at)| at));
         }
         for _ in 0..STARTS_PER_TURN {
             let is_paced = options.connect_rate_per_s.is_some_and(|rate| {
@@ -140,14 +146,18 @@ impl Pool {
         }
     }
 
-    fn fail(&mut self, at: usize, text: String, now: Instant) {
+    fn fail(&mut self, at: usize, why: impl Into<NotOpen>, now: Instant) {
+        let NotOpen { text, retry_after } = why.into();
         self.opening -= 1;
         self.sessions[at].state = State::Absent;
         if self.failures.len() < FAILURES_MAX || self.failures.contains_key(&text) {
             *self.failures.entry(text).or_default() += 1;
         }
         if self.is_persistent {
-            self.to_retry.push_back((now + RETRY_AFTER, at));
+            self.counts.put_off += u64::from(retry_after.is_some());
+            let in_vain = self.sessions[at].in_vain;
+            self.sessions[at].in_vain += 1;
+            self.to_retry.insert((now + pause(retry_after, in_vain), at));
         } else {
             self.counts.failed += 1;
         }
@@ -183,8 +193,8 @@ impl Pool {
                     let began = self.sessions[at].open(answer.deflates);
                     self.opened(at, began, &early, options, tally, now);
                 }
-                Err(text) => {
-                    self.fail(at, text, now.0);
+                Err(why) => {
+                    self.fail(at, why, now.0);
                     return false;
                 }
             }
@@ -230,6 +240,13 @@ impl Pool {
     pub(crate) fn failures(&self) -> impl Iterator<Item = (&str, u64)> {
         self.failures.iter().map(|(text, count)| (text.as_str(), *count))
     }
+}
+
+/// How long to wait before the next attempt.
+fn pause(retry_after: Option<Duration>, in_vain: u32) -> Duration {
+    let backoff = RETRY_FIRST.saturating_mul(1 << in_vain.min(16)).min(RETRY_LAST);
+    let jitter = 1.0 + RETRY_JITTER * rand::random::<f64>();
+    retry_after.unwrap_or(backoff).mul_f64(jitter)
 }
 
 /// The channels of a subscriber: one after the other if it is in one; otherwise spread at random, the
@@ -289,6 +306,16 @@ mod tests {
         assert!(members.iter().all(|count| (2..60).contains(count)), "{members:?}");
         let one = Options { channels_per_session: 1, ..options };
         assert_eq!(channels_of(1_002, &one), [2]);
+    }
+
+    #[test]
+    fn who_is_turned_away_waits_as_long_as_it_was_told_and_longer_each_time() {
+        let told = pause(Some(Duration::from_secs(2)), 9);
+        assert!((2.0..=2.5).contains(&told.as_secs_f64()), "{told:?}");
+        for (in_vain, least_ms) in [(0, 50), (1, 100), (3, 400), (9, 3_000), (u32::MAX, 3_000)] {
+            let ms = pause(None, in_vain).as_millis();
+            assert!((least_ms..=least_ms * 5 / 4).contains(&ms), "{ms} after {in_vain}");
+        }
     }
 
     #[test]

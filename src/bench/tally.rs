@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::account::{Ledger, Seen};
 use super::client::Piece;
+use super::eras::Eras;
 use super::flight::Flights;
 use super::inflate::Inflater;
 use super::options::Options;
@@ -20,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) channels: Vec<Channel>,
     pub(crate) counts: Counts,
     pub(crate) latency: Times,
+    /// The same, apart for what happens in the middle.
+    pub(crate) eras: Option<Eras>,
     pub(crate) last_subscriber: Times,
     /// From the first subscriber to the last.
     pub(crate) pass: Times,
@@ -83,6 +86,7 @@ impl Tally {
             channels,
             counts: Counts::default(),
             latency: Times::new(),
+            eras: None,
             last_subscriber: Times::new(),
             pass: Times::new(),
             recent: Times::new(),
@@ -170,6 +174,9 @@ impl Tally {
         self.recent_received += 1;
         self.latency.record(took_ns);
         self.recent.record(took_ns);
+        if let Some(eras) = &self.eras {
+            eras.record(took_ns);
+        }
         if let Some(pass_ns) = landed {
             self.counts.completed += 1;
             self.last_subscriber.record(took_ns);

@@ -121,7 +121,8 @@ pub(crate) enum Scenarios {
         #[command(flatten)]
         common: Box<Common>,
     },
-    /// Like fanout; in the middle everybody is gone and comes back at once
+    /// Like fanout; in the middle everybody is gone and comes back at once, which ten in a channel of their
+    /// own watch if the URL has {channel}
     #[command(after_help = HELP)]
     Storm {
         #[command(flatten)]

@@ -222,13 +222,13 @@ mod tests {
         assert_eq!(turnstile.waiting(), 0);
     }
 
-    #[test]
-    fn handshakes_that_have_not_begun_are_a_lag() {
+    #[tokio::test]
+    async fn handshakes_that_have_not_begun_are_a_lag() {
         let turnstile = Turnstile::<()>::new(1);
         assert_eq!(turnstile.lag(Duration::ZERO), Duration::ZERO);
         let one = turnstile.let_in();
         assert!(turnstile.lag(Duration::from_secs(1)) > Duration::from_secs(1));
-        std::thread::sleep(Duration::from_millis(2));
+        tokio::time::sleep(Duration::from_millis(2)).await;
         turnstile.begun(one);
         assert!(turnstile.lag(Duration::ZERO) >= Duration::from_millis(2));
         assert_eq!(turnstile.lag(Duration::ZERO), Duration::ZERO);

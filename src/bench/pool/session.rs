@@ -7,7 +7,7 @@ use mio::Registry;
 use mio::net::TcpStream;
 
 use crate::bench::client::{FrameReader, Piece, masked_frame};
-use crate::bench::connect::{Answer, Handshake, error_text};
+use crate::bench::connect::{Answer, Handshake, NotOpen, error_text};
 use crate::bench::options::Options;
 use crate::bench::tally::{Account, Tally};
 
@@ -29,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) channels: Vec<u16>,
     /// Which attempt to connect this is.
     pub(crate) attempt: u32,
+    /// Attempts that came to nothing since it was connected.
+    pub(crate) in_vain: u32,
     /// Whether it stops reading when the measurement begins.
     pub(crate) is_to_stall: bool,
 }
@@ -67,10 +69,10 @@ impl Opening {
         &mut self,
         handshake: &Handshake,
         request: impl FnOnce() -> Vec<u8>,
-    ) -> Result<Option<(Answer, Vec<u8>)>, String> {
+    ) -> Result<Option<(Answer, Vec<u8>)>, NotOpen> {
         if !self.is_sent {
             if let Some(error) = self.stream.take_error().ok().flatten() {
-                return Err(error_text(&error));
+                return Err(error_text(&error).into());
             }
             if self.stream.peer_addr().is_err() {
                 return Ok(None);
@@ -79,18 +81,18 @@ impl Opening {
             // An empty send buffer takes a request of a few hundred bytes.
             let written = self.stream.write(&request).map_err(|error| error_text(&error))?;
             if written < request.len() {
-                return Err("the request for the handshake is too long".to_owned());
+                return Err("the request for the handshake is too long".into());
             }
             self.is_sent = true;
         }
         let mut piece = [0; 2_048];
         loop {
             match self.stream.read(&mut piece) {
-                Ok(0) => return Err("the server closed the connection in the handshake".to_owned()),
+                Ok(0) => return Err("the server closed the connection in the handshake".into()),
                 Ok(read) => self.head.extend_from_slice(&piece[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error_text(&error)),
+                Err(error) => return Err(error_text(&error).into()),
             }
             if let Some(answer) = handshake.answer(&self.head)? {
                 return Ok(Some((answer, self.head.split_off(answer.bytes))));
@@ -107,6 +109,7 @@ impl Session {
             account: Account::fresh(&channels),
             channels,
             attempt: 0,
+            in_vain: 0,
             is_to_stall,
         }
     }
@@ -125,6 +128,7 @@ impl Session {
             State::Opening(opening) => {
                 self.state = State::Open(opening.stream);
                 self.reader = FrameReader::new(may_deflate);
+                self.in_vain = 0;
                 opening.began
             }
             other => {

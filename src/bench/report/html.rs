@@ -66,7 +66,11 @@ pub fn render(reports: &[Report]) -> String {
     }
     for name in scenarios {
         let of = reports.iter().filter(|report| report.scenario == name);
-        let with_beside = of.flat_map(|run| std::iter::once(run).chain(run.beside.as_deref()));
+        // What is beside a storm is told with the storm.
+        let with_beside = of.flat_map(|run| {
+            let beside = run.beside.as_deref().filter(|_| run.storm.is_none());
+            std::iter::once(run).chain(beside)
+        });
         scenario(&mut page, name, &with_beside.collect::<Vec<_>>());
     }
     page.push_str("<h2>Runs</h2>");
@@ -114,7 +118,10 @@ fn scenario(page: &mut String, name: &str, reports: &[&Report]) {
         percentiles(page, reports);
         course(page, reports);
     }
-    let compared: [Compared; 4] = [
+    if reports.iter().any(|report| steady(report).is_some()) {
+        percentiles_of_steady(page, reports);
+    }
+    let compared: [Compared; 6] = [
         (
             "Server CPU per delivery",
             |report| report.server.as_ref()?.cpu_us_per_delivery,
@@ -135,6 +142,16 @@ fn scenario(page: &mut String, name: &str, reports: &[&Report]) {
             |report| report.storm.as_ref()?.full_recovery_ms,
             |ms| time(ms * 1e3),
         ),
+        (
+            "Latency (p99) of those that stay, before a storm",
+            |report| Some(steady(report)?.before_us.p99),
+            time,
+        ),
+        (
+            "Latency (p99) of those that stay, in the storm",
+            |report| Some(steady(report)?.during_us.p99),
+            time,
+        ),
     ];
     for (title, value, label) in compared {
         let found: Vec<(String, f64, String)> = reports
@@ -147,6 +164,10 @@ fn scenario(page: &mut String, name: &str, reports: &[&Report]) {
         }
     }
     page.push_str("</div>");
+}
+
+fn steady(report: &Report) -> Option<&super::Steady> {
+    report.storm.as_ref()?.steady.as_ref()
 }
 
 fn card(page: &mut String, title: &str, svg: &str) {
@@ -168,6 +189,25 @@ fn percentiles(page: &mut String, reports: &[&Report]) {
     card(page, title, &lines(title, &x, &y, &all(|report| &report.latency_us)));
     let title = "Until the last subscriber has it";
     card(page, title, &lines(title, &x, &y, &all(|report| &report.last_subscriber_us)));
+}
+
+/// What those felt that stayed connected: before the storm dashed, in it drawn through.
+fn percentiles_of_steady(page: &mut String, reports: &[&Report]) {
+    let x = Axis { title: "percentile", scale: Scale::Nines, label: |value| format!("{value}") };
+    let y = Axis { title: "", scale: Scale::Log, label: axis_time };
+    let all: Vec<Line> =
+        reports
+            .iter()
+            .enumerate()
+            .filter_map(|(colour, report)| Some((colour, steady(report)?)))
+            .flat_map(|(colour, steady)| {
+                [(true, &steady.before_us), (false, &steady.during_us)].map(|(is_dashed, times)| {
+                    Line { colour, is_dashed, points: times.percentiles.clone() }
+                })
+            })
+            .collect();
+    let title = "Latency of those that stay: before (dashed) and in the storm";
+    card(page, title, &lines(title, &x, &y, &all));
 }
 
 fn course(page: &mut String, reports: &[&Report]) {

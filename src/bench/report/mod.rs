@@ -223,6 +223,9 @@ pub struct Storm {
     pub reconnected: u64,
     /// From the cut to each handshake.
     pub reconnect_us: Summary,
+    /// Attempts that the server asked to come later.
+    #[serde(default)]
+    pub put_off: u64,
     /// From the cut to the last handshake.
     pub all_connected_ms: Option<f64>,
     /// From the cut until a message had reached everybody again.
@@ -233,6 +236,20 @@ pub struct Storm {
     /// Deliveries until then.
     #[serde(default)]
     pub received: u64,
+    /// What those felt that stayed connected.
+    #[serde(default)]
+    pub steady: Option<Steady>,
+}
+
+/// The latencies of those that stay connected, by when a message arrived.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Steady {
+    /// Until the cut.
+    pub before_us: Summary,
+    /// Until everybody was served again.
+    pub during_us: Summary,
+    /// From then on.
+    pub after_us: Summary,
 }
 
 /// A piece of the course.

@@ -85,7 +85,7 @@ fn messages(report: &Report) -> String {
 }
 
 fn special(report: &Report, rows: &mut Vec<(&str, String)>) {
-    if let Some(small) = &report.beside {
+    if let Some(small) = report.beside.as_ref().filter(|_| report.storm.is_none()) {
         let (p99, pass) = (small.latency_us.p99, report.pass_us.p50);
         rows.push(("small channel", times(&small.latency_us)));
         let part = if pass > 0.0 { p99 / pass * 100.0 } else { 0.0 };
@@ -100,14 +100,23 @@ fn special(report: &Report, rows: &mut Vec<(&str, String)>) {
     }
     if let Some(storm) = &report.storm {
         let or_never = |ms: Option<f64>| ms.map_or("never".to_owned(), |ms| time(ms * 1e3));
+        let put_off = match storm.put_off {
+            0 => String::new(),
+            count => format!("; {} told to come later", thousands(count)),
+        };
         let text = format!(
-            "{} of {} back; all connected after {}, all served after {}",
+            "{} of {} back{put_off}; all connected after {}, all served after {}",
             storm.reconnected,
             storm.sessions,
             or_never(storm.all_connected_ms),
             or_never(storm.full_recovery_ms)
         );
         rows.push(("storm", text));
+        if let Some(steady) = &storm.steady {
+            rows.push(("steady before", times(&steady.before_us)));
+            rows.push(("steady in the storm", times(&steady.during_us)));
+            rows.push(("steady after it", times(&steady.after_us)));
+        }
     }
     if let Some(server) = &report.server {
         let each = server.cpu_us_per_delivery.map(|us| format!(", {us:.3} µs a delivery"));

@@ -43,7 +43,11 @@ pub(crate) fn run(rig: &mut Rig<'_>) -> Result<Report, BenchError> {
     }
     rig.sample(true);
     let has_priority = rig.companion.as_ref().map(|companion| companion.has_priority);
+    let eras = rig.companion.as_ref().map(|companion| companion.eras.clone());
     found.beside = rig.companion.take().map(Companion::end).transpose()?;
+    if let Some(eras) = eras {
+        storm::note_steady(&mut found, &eras);
+    }
     let mut report = found.report(rig);
     if has_priority == Some(false) {
         report.notes.push(

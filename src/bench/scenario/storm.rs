@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::outcome::Findings;
 use super::steady;
+use crate::bench::eras::{Era, Eras};
 use crate::bench::pacer::Pacer;
-use crate::bench::report::Storm;
+use crate::bench::report::{Steady, Storm};
 use crate::bench::rig::Rig;
 use crate::bench::stats::{Times, round};
 
@@ -36,6 +37,7 @@ fn storm(rig: &mut Rig<'_>, found: &mut Findings) -> Storm {
     for account in rig.pool.cut_all() {
         found.set_aside(&account);
     }
+    begin_era(rig, Era::During);
     let cut = Instant::now();
     rig.pool.since = Some(cut);
     rig.pool.handshakes = Times::new();
@@ -56,15 +58,36 @@ fn storm(rig: &mut Rig<'_>, found: &mut Findings) -> Storm {
     let last = rig.tally.epoch + Duration::from_nanos(rig.tally.last_arrival_ns);
     let recovered = last.saturating_duration_since(cut).as_secs_f64() * 1e3;
     rig.pool.is_persistent = false;
+    begin_era(rig, Era::After);
     Storm {
         sessions,
         reconnected: rig.pool.counts.open as u64,
         reconnect_us: rig.pool.handshakes.summary(),
+        put_off: rig.pool.counts.put_off,
         all_connected_ms,
         server_cpu_ms: cpu
             .zip(super::server_cpu(rig))
             .map(|(before, after)| round(after.since(before).total().as_secs_f64() * 1e3)),
         received: rig.tally.counts.received - received,
         full_recovery_ms: is_whole.then(|| round(recovered)),
+        // When it is over.
+        steady: None,
+    }
+}
+
+fn begin_era(rig: &Rig<'_>, era: Era) {
+    if let Some(companion) = &rig.companion {
+        companion.eras.begin(era);
+    }
+}
+
+/// What those felt that stayed connected.
+pub(super) fn note_steady(found: &mut Findings, eras: &Eras) {
+    if let Some(storm) = &mut found.storm {
+        storm.steady = Some(Steady {
+            before_us: eras.summary(Era::Before),
+            during_us: eras.summary(Era::During),
+            after_us: eras.summary(Era::After),
+        });
     }
 }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use super::disconnect::Reason;
 use super::loss::{DropCause, Dropped};
+use super::panics::Panics;
 use super::refused::Refused;
 
 /// A number that only grows.
@@ -208,6 +209,8 @@ pub struct Counters {
     pub bytes_received: Count,
     /// Commands of peers that were answered with an error; their sessions went on.
     pub commands_refused: Count,
+    /// Panics, by what panicked.
+    pub panics: Panics,
     /// Who ran into a bound.
     pub refused: Refused,
     /// Publications deflated: each once for every wire format and window that was needed.
@@ -241,6 +244,7 @@ impl Counters {
             messages_received: Count::default(),
             bytes_received: Count::default(),
             commands_refused: Count::default(),
+            panics: Panics::default(),
             refused: Refused::default(),
             deflate: DeflateCounters::default(),
             inflate: DeflateCounters::default(),

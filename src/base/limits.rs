@@ -247,8 +247,8 @@ pub struct HttpLimits {
     /// 8,192. Beyond it the next one is refused. Memory: about 12 KiB each, 40 KiB with TLS.
     pub handshakes_max: usize,
     /// How long a connection may be kept in line before its handshake begins, in milliseconds, default
-    /// 1,000. Whoever would have to wait longer at the present pace is refused at once, before TLS and
-    /// before anything is read.
+    /// 2,500: half of what a handshake may take in all. Whoever would have to wait longer at the present
+    /// pace is refused at once, before TLS and before anything is read.
     pub handshakes_wait_max_ms: u64,
     /// The wait for a turn of the node's own tasks, in milliseconds, from which on handshakes begin more
     /// slowly, default 10: what sessions that are connected feel of a storm, at most.
@@ -274,7 +274,7 @@ impl Default for HttpLimits {
             connections_per_address_max: 4_096,
             connects_per_address_per_s_max: 100,
             handshakes_max: 8_192,
-            handshakes_wait_max_ms: 1_000,
+            handshakes_wait_max_ms: 2_500,
             handshakes_lag_max_ms: 10,
             send_buffer_bytes: 256 << 10,
             tcp_user_timeout_ms: 35_000,

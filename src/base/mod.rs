@@ -15,6 +15,7 @@ pub mod memory;
 pub mod message;
 pub mod network;
 pub mod outgoing;
+pub mod panics;
 pub mod position;
 pub mod refused;
 pub mod retry;

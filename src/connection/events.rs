@@ -9,6 +9,8 @@ use bytes::Bytes;
 use super::discard::poll_discard;
 use super::dispatch::subscribed;
 use super::upgrade::{Accept, Permit, UpgradeError};
+use crate::base::disconnect::Reason;
+use crate::base::panics::Culprit;
 use crate::base::position::Recover;
 use crate::hub::session::Session;
 use crate::hub::{Hub, SubscribeError};
@@ -85,7 +87,13 @@ impl EventStream {
 }
 
 impl Drop for EventStream {
+    /// With a panic, at once: a stream of events has no word for it.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.hub.counters().panics.of(Culprit::Connection).add(1);
+            tracing::error!(session = %self.session.id, "a panic ends this session");
+            self.session.note_end(Reason::InternalError);
+        }
         self.hub.end(&self.session);
     }
 }

@@ -26,6 +26,7 @@ use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::limits::MessageLimits;
 use crate::base::memory::{Held, Pressure};
+use crate::base::panics::Culprit;
 use crate::frame::{
     self, DataKind, Decoded, Decoder, Event, InflateError, Opcode, Payload, Violation,
 };
@@ -389,6 +390,8 @@ impl Drop for Connection {
         match runtime {
             Ok(runtime) if std::thread::panicking() => {
                 let (hub, session) = (self.hub.clone(), self.session.clone());
+                hub.counters().panics.note_if_panicking(Culprit::Connection);
+                tracing::error!(session = %session.id, "a panic ends this session");
                 session.close_unheard();
                 hub.close(session.clone(), Disconnect::new(Reason::InternalError));
                 runtime.spawn(async move {

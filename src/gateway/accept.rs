@@ -18,6 +18,7 @@ use super::listener::Listener;
 use super::per_address::{self, PerAddress};
 use super::turnstile::{Entry, LetIn, Turnstile};
 use crate::base::limits::HttpLimits;
+use crate::base::panics::Culprit;
 use crate::base::retry::{RETRY_AFTER_S_MAX, retry_after_s};
 use crate::connection::{Permit, Stream};
 use crate::http::{ConnectionRefused, Peer, State};
@@ -186,7 +187,7 @@ impl Door {
             self.state.tally().handshakes_waiting.add(-1);
             let wait_max = Duration::from_millis(self.state.limits().handshakes_wait_max_ms);
             // The pace slowed down while it stood in line.
-            if arrival.began.elapsed() > 2 * wait_max {
+            if arrival.began.elapsed() > wait_max * 3 / 2 {
                 let is_mute = entrance.tls.is_some();
                 return self.refuse(
                     arrival.stream,
@@ -220,7 +221,12 @@ impl Line {
     pub(super) async fn usher(self) {
         let Self { turnstile, state } = self;
         let lag_max = || Duration::from_millis(state.limits().handshakes_lag_max_ms);
-        turnstile.usher(lag_max, |comer| comer.entrance.door.clone().begin(comer, true)).await;
+        let panics = &state.hub().counters().panics;
+        let begin = |comer: Comer| {
+            let door = comer.entrance.door.clone();
+            panics.isolate(Culprit::Accept, || door.begin(comer, true));
+        };
+        turnstile.usher(lag_max, begin).await;
     }
 
     /// Turns them away, for good. They have asked for nothing yet.
@@ -264,7 +270,10 @@ pub(super) async fn accept_until(
 async fn accept_all(listener: Listener, entrance: Arc<Entrance>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => take(&entrance, stream, peer),
+            Ok((stream, peer)) => {
+                let panics = &entrance.door.state.hub().counters().panics;
+                panics.isolate(Culprit::Accept, || take(&entrance, stream, peer));
+            }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
                 entrance.door.note(&error);

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::entrance::{Arrival, Entrance};
+use crate::base::panics::Culprit;
 use crate::connection::{Accepted, First, Permit, Requests, Stream, StrictStream};
 use crate::http::{self, Answer, ConnectionRefused, HeadRefused, Peer, State, TakeOver, TakenOver};
 
@@ -76,6 +77,10 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.state.hub().counters().panics.of(Culprit::Connection).add(1);
+            tracing::error!("a panic ends a connection");
+        }
         self.has_asked();
         self.state.tally().connections.add(-1);
     }

@@ -24,11 +24,16 @@ const BATCH_MIN: usize = 4;
 /// Beyond it there is nothing to be gained: a million a second.
 const BATCH_MAX: usize = 1 << 12;
 
+/// Ticks that the average goes over: a third of a second.
+const AVERAGE_TICKS: f64 = 64.0;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Pace {
     start: usize,
     batch: usize,
+    /// Of the last ticks: how long a line is should not be judged by one bad moment.
+    average: f64,
     /// Of this tick's batch, those that have not begun.
     left: usize,
     tick_ends: Option<Instant>,
@@ -37,7 +42,7 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(workers: usize) -> Self {
         let start = (START_PER_WORKER * workers).clamp(BATCH_MIN, BATCH_MAX);
-        Self { start, batch: start, left: start, tick_ends: None }
+        Self { start, batch: start, average: start as f64, left: start, tick_ends: None }
     }
 
     /// Whether one more may begin now. Counts it then.
@@ -59,17 +64,19 @@ impl Pace {
         } else if lag <= lag_max / 2 && (is_wanted || self.left == 0) {
             self.batch = (self.batch + self.batch.div_ceil(4)).min(BATCH_MAX);
         }
+        self.average += (self.batch as f64 - self.average) / AVERAGE_TICKS;
     }
 
     /// The storm is over.
     pub(super) fn reset(&mut self) {
-        *self = Self { start: self.start, batch: self.start, left: self.start, tick_ends: None };
+        let start = self.start;
+        *self = Self { start, batch: start, average: start as f64, left: start, tick_ends: None };
     }
 
     /// Those that begin within so long at this pace.
     pub(super) fn within(&self, time: Duration) -> usize {
         let ticks = time.as_micros() / TICK.as_micros();
-        usize::try_from(ticks).unwrap_or(usize::MAX).saturating_mul(self.batch)
+        (ticks as f64 * self.average) as usize
     }
 }
 
@@ -113,10 +120,11 @@ mod tests {
         for _ in 0..100 {
             pace.adjust(Duration::ZERO, MAX, true);
         }
-        assert_eq!(
-            (pace.batch, pace.within(Duration::from_millis(10))),
-            (BATCH_MAX, 2 * BATCH_MAX)
-        );
+        assert_eq!(pace.batch, BATCH_MAX);
+        let within = pace.within(Duration::from_millis(10));
+        assert!((BATCH_MAX..=2 * BATCH_MAX).contains(&within), "{within}");
+        pace.adjust(MAX * 2, MAX, true);
+        assert!(pace.within(Duration::from_millis(10)) > within - within / 10, "one bad moment");
         for _ in 0..100 {
             pace.adjust(MAX * 2, MAX, true);
         }

@@ -1,7 +1,7 @@
 //! A gateway on a port of its own, and bytes to it. What a WebSocket does behind the upgrade is
 //! tested elsewhere.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -10,7 +10,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::auth::origin::OriginList;
+use crate::base::access::{Grant, Refusal};
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
+use crate::base::panics::Culprit;
 use crate::config::{ApiSettings, DrainSettings, LogFormat, LogSettings};
 
 fn settings() -> Settings {
@@ -46,7 +48,10 @@ struct Running {
 
 impl Running {
     fn start(settings: Settings) -> Self {
-        let gateway = Gateway::bind(settings, Inherited::default()).unwrap();
+        Self::of(Gateway::bind(settings, Inherited::default()).unwrap())
+    }
+
+    fn of(gateway: Gateway) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let (address, hub) = (gateway.local_addr().unwrap(), gateway.hub().clone());
         let stopped = async { stopped.await.unwrap_or_default() };
@@ -168,6 +173,48 @@ async fn a_head_that_drips_or_is_too_big_ends_the_connection() {
         let answer = running.exchange(&format!("GET / HTTP/1.1\r\n{HEAD}{big}\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     }
+}
+
+/// Lets everybody in, and has a fault.
+#[derive(Debug)]
+struct Faulty;
+
+impl Authoriser for Faulty {
+    fn authorise(&self, token: Option<&str>, _: SystemTime) -> Result<Grant, Refusal> {
+        match token {
+            Some("fault") => panic!("a fault in an authoriser"),
+            _ => Ok(Grant::anyone()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_request_ends_its_connection_and_leaves_nothing_behind() {
+    let mut settings = settings();
+    settings.per_address_exempt.clear();
+    settings.http.connections_per_address_max = 3;
+    let gateway = Gateway::bind(settings, Inherited::default()).unwrap();
+    let state = gateway.state.clone();
+    let mut options = (*state.options()).clone();
+    options.authoriser = Arc::new(Faulty);
+    state.set_options(options);
+    let running = Running::of(gateway);
+    for _ in 0..10 {
+        let ask = "GET /ws?token=fault HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+            Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        assert_eq!(running.exchange(ask).await, "");
+        let answer = running.exchange(&format!("GET /health HTTP/1.1\r\n{HEAD}\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "its place is free again: {answer}");
+    }
+    assert_eq!(state.hub().counters().panics.of(Culprit::Connection).get(), 10);
+    let gauges = || [state.tally().connections.get(), state.tally().handshakes.get()];
+    while gauges() != [0; 2] {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(state.hub().session_count(), 0);
+    running.stop.send(()).unwrap();
+    running.ended.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ use crate::base::counters::Counters;
 use crate::base::ids::SessionIds;
 use crate::base::limits::{DeflateSettings, HubLimits, SlowConsumerPolicy};
 use crate::base::memory::Memory;
+use crate::base::panics::Culprit;
 use crate::base::position::Epochs;
 
 /// Makes a [`Hub`]. Every bound has a default; see [`HubLimits`] for units and memory.
@@ -180,11 +181,13 @@ async fn tick(inner: Weak<Inner>) {
         interval.tick().await;
         let Some(inner) = inner.upgrade() else { return };
         let shared = &inner.shared;
-        shared.clock.set(began.elapsed().as_millis() as u64 + 1, unix_s());
-        for lane in &shared.lanes {
-            lane.post(Item::Sweep);
-        }
-        shared.tidy();
-        shared.expire();
+        shared.counters.panics.isolate(Culprit::Ticker, || {
+            shared.clock.set(began.elapsed().as_millis() as u64 + 1, unix_s());
+            for lane in &shared.lanes {
+                lane.post(Item::Sweep);
+            }
+            shared.tidy();
+            shared.expire();
+        });
     }
 }

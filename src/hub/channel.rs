@@ -32,6 +32,7 @@
 //! - *A channel that goes and comes back at once*: it does not go while a lane has anything of it,
 //!   see [`Channel::is_at_rest`]. So a publication or a reply of the old one never comes after one
 //!   of the new.
+//! - *A panic over a letter* is caught where the letter is handled: the duty, and whoever held it, go on.
 //! - *A drainer that never gets out because others keep posting*: after [`LETTERS_PER_DRAIN`] the
 //!   duty goes to a lane, which drains as much per turn.
 
@@ -57,8 +58,10 @@ use super::shared::{Place, Shared};
 use super::stream::Stream;
 use crate::base::application::HubEvent;
 use crate::base::channels::ChannelOptions;
+use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
 use crate::base::loss::Drops;
+use crate::base::panics::Culprit;
 use crate::base::position::Epoch;
 use crate::base::sync::Swap;
 
@@ -224,13 +227,27 @@ impl Channel {
                 return;
             }
             match self.mailbox.take(&mut duty) {
-                Some(letter) => self.handle(letter, &mut state, shared),
+                Some(letter) => {
+                    let handle = || self.handle(letter, &mut state, shared);
+                    if shared.counters.panics.isolate(Culprit::Channel, handle).is_none() {
+                        self.disconnect_all(&state, shared);
+                    }
+                }
                 None => return,
             }
         }
         drop(state);
         let home = self.name.as_str().len() % shared.lanes.len();
         shared.lanes[home].post(Item::Drain(self.clone(), duty));
+    }
+
+    /// A letter is lost, and nobody is to miss something unknowingly.
+    fn disconnect_all(&self, state: &State, shared: &Shared) {
+        for session in state.roster.members() {
+            let disconnect = Box::new(Disconnect::new(Reason::InternalError));
+            let lane = &shared.lanes[usize::from(session.lane)];
+            lane.post(Item::Close { session: session.clone(), disconnect, discard: true });
+        }
     }
 
     /// Whether no lane has anything of it any more. If one has, the next tick asks again: a channel

@@ -18,6 +18,7 @@ use super::session::Session;
 use super::shared::Shared;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::loss::{DropCause, Dropped};
+use crate::base::panics::Culprit;
 use crate::outbox::queue::{Labelled, Loss, Losses, Squeeze};
 use crate::outbox::state::{Closing, Offered, State};
 use crate::outbox::writer::{self, End, Terms};
@@ -329,6 +330,26 @@ fn broken(session: &Arc<Session>) {
     session.kill();
 }
 
+/// A writer that exists. However it ends, nothing of it stays; and a session whose writer panicked cannot be
+/// written to any more, not even a close: it is in the middle of a frame.
+struct Writing {
+    session: Arc<Session>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let Self { session, shared } = self;
+        if std::thread::panicking() {
+            shared.counters.panics.of(Culprit::Writer).add(1);
+            session.note_end(Reason::InternalError);
+            session.kill();
+        }
+        shared.behind.leave(session);
+        shared.counters.writers.add(-1);
+    }
+}
+
 /// Starts the writer of a session whose outbox has just got a queue.
 pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
     let (session, shared) = (session.clone(), shared.clone());
@@ -337,7 +358,9 @@ pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
     shared.behind.add(&session);
     counters.writers.add(1);
     counters.writers_started.add(1);
+    let writing = Writing { session, shared };
     tokio::spawn(async move {
+        let Writing { session, shared } = &writing;
         let counters = &shared.counters;
         if let Some(socket) = session.socket() {
             let terms = Terms {
@@ -352,12 +375,11 @@ pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
             match end {
                 End::Idle | End::Closed => {}
                 End::CloseWritten => session.close_written(),
-                End::Broken => broken(&session),
+                End::Broken => broken(session),
             }
             // Only now: what it could not write to a broken socket was still queued before.
             shared.behind.leave(&session);
         }
-        counters.writers.add(-1);
     });
 }
 

@@ -22,6 +22,7 @@ use super::roster::LetterNumber;
 use super::session::Session;
 use super::shared::Shared;
 use crate::base::disconnect::{Disconnect, Reason};
+use crate::base::panics::Culprit;
 use crate::outbox::state::State;
 
 /// What a lane takes before it serves its channels, in the cost of an item that only has to be filed.
@@ -67,6 +68,9 @@ pub(crate) enum Item {
     CloseAll(Reason),
     /// End all sessions at once.
     KillAll,
+    /// A fault.
+    #[cfg(test)]
+    Fault,
     /// The hub is gone.
     Stop,
 }
@@ -124,10 +128,10 @@ impl Lane {
     /// Runs until the hub is gone.
     pub(crate) async fn run(mut self) {
         while !self.is_stopped {
-            let may_have_more = self.intake();
-            self.turn();
-            self.close_some();
-            self.delivery.publish_tally();
+            let shared = self.shared.clone();
+            let step = shared.counters.panics.isolate(Culprit::Lane, || self.step());
+            let may_have_more = step.unwrap_or_else(|| self.recover());
+            drop(shared);
             if may_have_more || !self.ring.is_empty() || self.closing_all.is_some() {
                 // The driver gets to poll, so that sockets become readable and writable again.
                 tokio::task::yield_now().await;
@@ -137,18 +141,44 @@ impl Lane {
         }
     }
 
+    /// Takes what was posted, serves, closes. Returns whether there may be more.
+    fn step(&mut self) -> bool {
+        let may_have_more = self.intake();
+        self.turn();
+        self.close_some();
+        self.delivery.publish_tally();
+        may_have_more
+    }
+
+    /// After a panic: what was in hand is lost, so nobody of this lane can be sure to have missed nothing.
+    /// They are closed, and come back; whoever is in another lane does not notice.
+    fn recover(&mut self) -> bool {
+        self.works.clear();
+        self.ring.clear();
+        self.fresh.clear();
+        self.closing.clear();
+        self.delivery = Delivery::new(self.index, self.shared.clone());
+        self.closing_all.get_or_insert((Reason::InternalError, 0));
+        true
+    }
+
     /// Takes what was posted. Returns whether there may be more.
     fn intake(&mut self) -> bool {
         let shared = self.shared.clone();
         let inbox = &shared.lanes[self.index];
-        let Some(mut duty) = self.duty.take().or_else(|| inbox.claim()) else { return false };
+        if self.duty.is_none() {
+            self.duty = inbox.claim();
+        }
         let mut cost = 0;
         while cost < INTAKE_COST_MAX {
-            let Some(item) = inbox.take(&mut duty) else { return false };
+            // Never in hand while an item is handled: a panic there must not take it along.
+            let Some(item) = self.duty.as_mut().and_then(|duty| inbox.take(duty)) else {
+                self.duty = None;
+                return false;
+            };
             cost += item.cost();
             self.handle(item);
         }
-        self.duty = Some(duty);
         true
     }
 
@@ -177,6 +207,8 @@ impl Lane {
                 self.sweep();
             }
             Item::CloseAll(reason) => self.closing_all = Some((reason, 0)),
+            #[cfg(test)]
+            Item::Fault => panic!("a fault in a lane"),
             Item::KillAll => self.sessions.iter().for_each(|session| session.kill()),
             Item::Stop => self.is_stopped = true,
         }

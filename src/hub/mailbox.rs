@@ -29,8 +29,8 @@
 //! - *A letter pushed but not yet counted* may be taken early in place of a counted one: letters
 //!   are taken in the queue's order, and there are at least as many as counted. The late count
 //!   then stands for the letter that was left.
-//! - *Lost duty*: a holder that panics leaves `pending > 0` and nobody to drain. Holders run only
-//!   code of this module's own users in `hub/`, none of which calls out.
+//! - *Lost duty*: a holder that panics would leave `pending > 0` and nobody to drain. So holders catch what
+//!   panics over a letter, and keep the duty out of its reach.
 
 use crate::base::sync::{AtomicUsize, Ordering, Queue};
 

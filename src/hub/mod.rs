@@ -42,6 +42,8 @@ mod turn;
 
 #[cfg(all(test, fanfare_loom))]
 mod loom_tests;
+#[cfg(all(test, not(fanfare_loom)))]
+mod tests;
 
 use std::sync::Arc;
 

@@ -160,7 +160,7 @@ async fn come_back(addr: SocketAddr, mut stream: TcpStream) -> (TcpStream, usize
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_everybody_comes_at_once_some_are_asked_to_come_later_and_all_get_in() {
     const COMERS: usize = 3_000;
-    assert_eq!(default_of("http", "handshakes_wait_max_ms"), "1000");
+    assert_eq!(default_of("http", "handshakes_wait_max_ms"), "2500");
     assert_eq!(default_of("http", "handshakes_lag_max_ms"), "10");
     raise_descriptor_limit();
     // As slow as it gets, and hardly anybody may wait.

@@ -1,9 +1,21 @@
-//! The metrics of bounds: who was refused by which.
+//! The metrics of what holds the node together: bounds, and who was refused by which; panics.
 
 use super::{Kind, Metric};
+use crate::base::panics::Culprit;
 use crate::base::refused::Bound;
 
 pub(super) const METRICS: &[Metric] = &[
+    Metric {
+        name: "fanfare_panics_total",
+        help: "Panics, by what panicked; each is a fault of the program, and the log has its message.",
+        kind: Kind::Counter,
+        read: |from, to| {
+            for culprit in Culprit::ALL {
+                let count = from.state.hub().counters().panics.of(culprit).get();
+                to.with("task", culprit.name(), count);
+            }
+        },
+    },
     Metric {
         name: "fanfare_handshakes",
         help: "Connections now that have not asked for anything yet, those in line included.",

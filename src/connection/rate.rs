@@ -1,12 +1,14 @@
-//! How fast one session may publish.
+//! How fast one peer may send: publications, and control frames.
 //!
-//! A bucket that leaks: [`BURST_S`] seconds' worth may come at once, then so many a second. It goes by
-//! the hub's coarse clock, so a publication costs an addition and a comparison.
+//! **Publications.** A bucket that leaks: [`BURST_S`] seconds' worth may come at once, then so many a
+//! second. It goes by the hub's coarse clock, so a publication costs an addition and a comparison.
 //!
 //! What is too much is refused where the peer can be told ([`PublishRate::allow`]), and otherwise taken
 //! on credit, and the peer not read until that is paid back ([`PublishRate::charge`]): its own send
 //! buffer fills, and it slows down without losing a message. The wait has a bound: nothing of the peer
 //! is read meanwhile, so no more than the cost of one publication and a tick of the clock is ever owed.
+//!
+//! **Control frames** have no such word for "later": one too many ends the session.
 
 /// Seconds' worth of publications that may come at once.
 const BURST_S: u64 = 10;
@@ -15,6 +17,9 @@ const BURST_S: u64 = 10;
 const CREDIT_US: u64 = 100_000;
 
 const US_PER_S: u64 = 1_000_000;
+
+/// The window in which control frames are counted.
+const CONTROL_WINDOW_MS: u64 = 10_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -57,6 +62,29 @@ impl PublishRate {
         let now_us = now_ms * 1_000;
         let empty_at_us = self.empty_at_us.max(now_us) + u64::from(self.cost_us);
         (empty_at_us, empty_at_us.saturating_sub(now_us + BURST_S * US_PER_S))
+    }
+}
+
+/// Control frames, counted in windows.
+#[derive(Debug)]
+pub(super) struct ControlRate {
+    max: u32,
+    count: u32,
+    since_ms: u64,
+}
+
+impl ControlRate {
+    pub(super) fn new(max: u32) -> Self {
+        Self { max, count: 0, since_ms: 0 }
+    }
+
+    /// Notes a control frame; `None` if it is one too many.
+    pub(super) fn note(&mut self, now_ms: u64) -> Option<()> {
+        if now_ms.saturating_sub(self.since_ms) >= CONTROL_WINDOW_MS {
+            (self.count, self.since_ms) = (0, now_ms);
+        }
+        self.count += 1;
+        (self.count <= self.max).then_some(())
     }
 }
 

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use super::asking::{Asking, or_publish};
 use super::discard::discard;
 use super::dispatch::{Dialect, Flow, Waiting};
+use super::rate::ControlRate;
 use super::upgrade::Permit;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
@@ -41,9 +42,6 @@ const SCRATCH_BYTES: usize = 64 << 10;
 /// Replies that may be on their way to one peer before it is not read any more.
 pub(super) const REPLIES_MAX: u16 = 64;
 
-/// The window in which control frames are counted.
-const CONTROL_WINDOW_MS: u64 = 10_000;
-
 thread_local! {
     pub(super) static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
 }
@@ -62,13 +60,6 @@ pub(super) struct Connection {
     /// What it counts against the node's memory.
     memory: Held,
     _permit: Option<Permit>,
-}
-
-#[derive(Debug)]
-struct ControlRate {
-    max: u32,
-    count: u32,
-    since_ms: u64,
 }
 
 /// What a reader does next.
@@ -100,7 +91,7 @@ impl Connection {
             false => Decoder::new(limits.into()),
         };
         let max = limits.control_frames_per_10s_max;
-        let controls = ControlRate { max, count: 0, since_ms: 0 };
+        let controls = ControlRate::new(max);
         let memory = Held::new(hub.memory(), 0);
         let held = Vec::new();
         Self { hub, session, decoder, dialect, controls, held, memory, _permit: None }
@@ -394,24 +385,26 @@ impl Drop for Connection {
                 tracing::error!(session = %session.id, "a panic ends this session");
                 session.close_unheard();
                 hub.close(session.clone(), Disconnect::new(Reason::InternalError));
-                runtime.spawn(async move {
-                    discard(&session).await;
-                    hub.end(&session);
-                });
+                let left = Left { hub, session };
+                runtime.spawn(async move { discard(&left.session).await });
             }
             _ => self.hub.end(&self.session),
         }
     }
 }
 
-impl ControlRate {
-    /// Notes a control frame; `None` if it is one too many.
-    fn note(&mut self, now_ms: u64) -> Option<()> {
-        if now_ms.saturating_sub(self.since_ms) >= CONTROL_WINDOW_MS {
-            (self.count, self.since_ms) = (0, now_ms);
+/// What is left of a connection that panicked. It ends with whoever reads on, even if that panics too.
+struct Left {
+    hub: Hub,
+    session: Arc<Session>,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.session.note_end(Reason::InternalError);
         }
-        self.count += 1;
-        (self.count <= self.max).then_some(())
+        self.hub.end(&self.session);
     }
 }
 

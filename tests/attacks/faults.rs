@@ -109,7 +109,7 @@ async fn a_panic_in_one_connection_ends_that_one_with_1011() {
     }
     assert_eq!(hub.counters().disconnects(Reason::InternalError).get(), 20);
     assert_eq!(hub.counters().panics.of(Culprit::Connection).get(), 20);
-    assert_eq!(hub.counters().subscriptions.get(), 1);
+    assert_eq!(hub.counters().subscriptions.get(), 2);
     assert_eq!(hub.counters().writers.get(), 0);
     assert_eq!(hub.channel_count(), 1, "nothing is left behind");
     steady.finish().await;

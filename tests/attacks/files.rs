@@ -92,6 +92,7 @@ async fn with_none_at_all_it_waits_without_spinning_and_is_back_within_a_second(
     for raw in &mut waiting {
         assert_eq!(raw.answer().await.status, 200);
     }
+    drop(Raw::upgrade(gateway.addr, "/ws").await);
     assert!(released.elapsed() < Duration::from_secs(1), "{:?}", released.elapsed());
     assert!(gateway.metric("fanfare_accept_errors_total").await >= 5.0);
     assert!(gateway.log().matches("cannot accept").count() <= 4, "{}", gateway.log());

@@ -36,7 +36,7 @@ pub(super) enum Flow {
     /// The application decides: wait for its answer.
     Ask(Box<Asking>),
     /// The peer publishes too fast: wait for so many milliseconds, then publish this, then go on.
-    Later(Box<Waiting>, u64),
+    Later(Box<(Waiting, u64)>),
     /// End the session.
     Close(Disconnect),
 }
@@ -211,7 +211,7 @@ impl Raw {
             None => asking::or_publish(waiting, hub, session),
             Some(wait_ms) => {
                 hub.counters().refused.by(Bound::PublishesPerSession).add(1);
-                Flow::Later(Box::new(waiting), wait_ms)
+                Flow::Later(Box::new((waiting, wait_ms)))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How fast one peer may send: publications, and control frames.
 //!
-//! **Publications.** A bucket that leaks: [`BURST_S`] seconds' worth may come at once, then so many a
+//! **Publications.** A bucket that leaks: ten seconds' worth may come at once, then so many a
 //! second. It goes by the hub's coarse clock, so a publication costs an addition and a comparison.
 //!
 //! What is too much is refused where the peer can be told ([`PublishRate::allow`]), and otherwise taken
@@ -10,29 +10,31 @@
 //!
 //! **Control frames** have no such word for "later": one too many ends the session.
 
-/// Seconds' worth of publications that may come at once.
-const BURST_S: u64 = 10;
+/// Microseconds' worth of publications that may come at once: ten seconds'.
+const BURST_US: u32 = 10 * US_PER_S;
 
 /// What may be owed before the peer waits: a tick of the clock. It waits rarely then, and longer.
-const CREDIT_US: u64 = 100_000;
+const CREDIT_US: u32 = 100_000;
 
-const US_PER_S: u64 = 1_000_000;
+const US_PER_S: u32 = 1_000_000;
 
 /// The window in which control frames are counted.
-const CONTROL_WINDOW_MS: u64 = 10_000;
+const CONTROL_WINDOW_MS: u32 = 10_000;
 
-/// See the module.
+/// See the module. As small as it can be: every connection has one.
 #[derive(Debug)]
 pub(super) struct PublishRate {
     cost_us: u32,
-    /// When the bucket is empty, in microseconds of the hub's clock.
-    empty_at_us: u64,
+    /// What the bucket held, in microseconds until it is empty.
+    level_us: u32,
+    /// At this time of the hub's clock, in milliseconds and modulo 49 days: one that nothing came to for as
+    /// long may be taken for fuller than it is, once.
+    at_ms: u32,
 }
 
 impl PublishRate {
     pub(super) fn new(per_s_max: u32) -> Self {
-        let cost_us = US_PER_S as u32 / per_s_max.clamp(1, US_PER_S as u32);
-        Self { cost_us, empty_at_us: 0 }
+        Self { cost_us: US_PER_S / per_s_max.clamp(1, US_PER_S), level_us: 0, at_ms: 0 }
     }
 
     /// Takes one publication if there is room.
@@ -40,28 +42,28 @@ impl PublishRate {
     /// # Errors
     /// How long until there is, in milliseconds.
     pub(super) fn allow(&mut self, now_ms: u64) -> Result<(), u64> {
-        match self.after_one_more(now_ms) {
-            (empty_at_us, 0) => {
-                self.empty_at_us = empty_at_us;
+        let level_us = self.level_after(now_ms);
+        match level_us.saturating_sub(BURST_US) {
+            0 => {
+                (self.level_us, self.at_ms) = (level_us, now_ms as u32);
                 Ok(())
             }
-            (_, over_us) => Err(over_us.div_ceil(1_000)),
+            over_us => Err(u64::from(over_us.div_ceil(1_000))),
         }
     }
 
     /// Takes one publication in any case. Returns how long to wait before it goes out, in
     /// milliseconds, if that is worth a wait.
     pub(super) fn charge(&mut self, now_ms: u64) -> Option<u64> {
-        let (empty_at_us, over_us) = self.after_one_more(now_ms);
-        self.empty_at_us = empty_at_us;
-        (over_us > CREDIT_US).then(|| over_us.div_ceil(1_000))
+        (self.level_us, self.at_ms) = (self.level_after(now_ms), now_ms as u32);
+        let over_us = self.level_us.saturating_sub(BURST_US);
+        (over_us > CREDIT_US).then(|| u64::from(over_us.div_ceil(1_000)))
     }
 
-    /// When the bucket is empty after one more, and by how much that is too late.
-    fn after_one_more(&self, now_ms: u64) -> (u64, u64) {
-        let now_us = now_ms * 1_000;
-        let empty_at_us = self.empty_at_us.max(now_us) + u64::from(self.cost_us);
-        (empty_at_us, empty_at_us.saturating_sub(now_us + BURST_S * US_PER_S))
+    /// What the bucket holds after one more.
+    fn level_after(&self, now_ms: u64) -> u32 {
+        let passed_us = (now_ms as u32).wrapping_sub(self.at_ms).saturating_mul(1_000);
+        self.level_us.saturating_sub(passed_us).saturating_add(self.cost_us)
     }
 }
 
@@ -70,7 +72,8 @@ impl PublishRate {
 pub(super) struct ControlRate {
     max: u32,
     count: u32,
-    since_ms: u64,
+    /// Modulo 49 days.
+    since_ms: u32,
 }
 
 impl ControlRate {
@@ -80,7 +83,8 @@ impl ControlRate {
 
     /// Notes a control frame; `None` if it is one too many.
     pub(super) fn note(&mut self, now_ms: u64) -> Option<()> {
-        if now_ms.saturating_sub(self.since_ms) >= CONTROL_WINDOW_MS {
+        let now_ms = now_ms as u32;
+        if now_ms.wrapping_sub(self.since_ms) >= CONTROL_WINDOW_MS {
             (self.count, self.since_ms) = (0, now_ms);
         }
         self.count += 1;

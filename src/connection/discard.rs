@@ -1,10 +1,13 @@
 //! What is left to do for a connection whose close is on its way.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::reader::SCRATCH;
+use crate::base::disconnect::Reason;
+use crate::hub::Hub;
 use crate::hub::session::Session;
 use crate::outbox::state::State;
 
@@ -53,4 +56,19 @@ pub(super) fn poll_discard(session: &Session, cx: &mut Context<'_>) -> Poll<bool
             }
         }
     })
+}
+
+/// What is left of a connection that panicked. It ends with whoever reads on, even if that panics too.
+pub(super) struct Left {
+    pub(super) hub: Hub,
+    pub(super) session: Arc<Session>,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.session.note_end(Reason::InternalError);
+        }
+        self.hub.end(&self.session);
+    }
 }

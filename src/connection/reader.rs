@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::asking::{Asking, or_publish};
-use super::discard::discard;
+use super::discard::{Left, discard};
 use super::dispatch::{Dialect, Flow, Waiting};
 use super::rate::ControlRate;
 use super::upgrade::Permit;
@@ -336,7 +336,7 @@ impl Connection {
         if tokio::time::timeout(wait, self.is_over()).await.is_ok() {
             return Step::End;
         }
-        let flow = or_publish(*waiting, &self.hub, &self.session);
+        let flow = or_publish(waiting, &self.hub, &self.session);
         self.go_on(flow)
     }
 
@@ -389,21 +389,6 @@ impl Drop for Connection {
             }
             _ => self.hub.end(&self.session),
         }
-    }
-}
-
-/// What is left of a connection that panicked. It ends with whoever reads on, even if that panics too.
-struct Left {
-    hub: Hub,
-    session: Arc<Session>,
-}
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.session.note_end(Reason::InternalError);
-        }
-        self.hub.end(&self.session);
     }
 }
 

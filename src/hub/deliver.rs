@@ -345,6 +345,7 @@ impl Drop for Writing {
             session.note_end(Reason::InternalError);
             session.kill();
         }
+        // Only now: what it could not write to a broken socket was still queued before.
         shared.behind.leave(session);
         shared.counters.writers.add(-1);
     }
@@ -377,8 +378,6 @@ pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
                 End::CloseWritten => session.close_written(),
                 End::Broken => broken(session),
             }
-            // Only now: what it could not write to a broken socket was still queued before.
-            shared.behind.leave(&session);
         }
     });
 }

@@ -67,6 +67,12 @@ impl Serving {
         Self { state, is_handshake: Mutex::new(true) }
     }
 
+    /// There is another request. Returns whether it may be served.
+    fn note_request(&self, requests: &Requests) -> bool {
+        self.has_asked();
+        requests.next_may_be_served()
+    }
+
     /// It has asked for something.
     fn has_asked(&self) {
         if std::mem::take(&mut *self.is_handshake.lock()) {
@@ -217,19 +223,17 @@ type Admitted = (Peer, Result<Option<Permit>, ConnectionRefused>);
 
 /// Serves requests. Returns a stream of events if one was asked for: then it takes the socket over.
 async fn serve_http(
-    serving: &Serving,
+    serving @ Serving { state, .. }: &Serving,
     stream: StrictStream,
     requests: &Requests,
     caller: &Caller,
     answered: Option<Answer>,
     mut phases: watch::Receiver<Phase>,
 ) -> Option<TakenOver> {
-    let state = &serving.state;
     let (refused_upgrade, taken_over) = (Mutex::new(None), Mutex::new(None));
     let (answered, now) = (Mutex::new(answered), phases.clone());
     let service = service_fn(|request: Request<Incoming>| {
-        serving.has_asked();
-        let may_be_served = requests.next_may_be_served();
+        let may_be_served = serving.note_request(requests);
         let (answered, now) = (answered.lock().take(), &now);
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
         let (refused_upgrade, taken_over) = (&refused_upgrade, &taken_over);

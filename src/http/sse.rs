@@ -25,7 +25,7 @@ use rand::RngExt as _;
 use super::admission::{
     Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
 };
-use super::answer::{Answer, Refusal};
+use super::answer::{Answer, Refusal, come_back_later};
 use super::peer::Peer;
 use super::query;
 use super::state::State;
@@ -46,7 +46,7 @@ pub(super) async fn open(state: &State, request: &Request<Incoming>, peer: Peer)
         Ok(stream) => stream,
         Err((why, refusal)) => {
             note(state, why, &refusal.text, peer);
-            return answer::come_back_later(refusal.answer());
+            return come_back_later(refusal.answer());
         }
     };
     TakeOver::answer(TakenOver::Events(stream))

@@ -265,7 +265,7 @@ fn names_say_their_unit() {
     for key in keys::all().filter(|key| matches!(key.kind, Kind::Number { .. })) {
         let times = [
             "timeout", "interval", "_age_", "leeway", "wait", "window", "refresh", "stale",
-            "pause", "delay", "retry",
+            "pause", "delay", "retry", "_lag_",
         ];
         let is_time = times.iter().any(|time| key.path.contains(time));
         let has_unit = key.path.ends_with("_ms") || key.path.ends_with("_s");

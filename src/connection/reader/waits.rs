@@ -2,6 +2,7 @@
 //! that pile up. Whatever it is, the end of the session ends the wait.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -38,32 +39,31 @@ impl Connection {
 
     /// A peer that publishes too fast is not read meanwhile, which slows it down without a loss.
     async fn later(&mut self, waiting: Waiting, wait_ms: u64) -> Step {
-        tokio::select! {
-            () = self.is_over() => return Step::End,
-            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
+        let wait = tokio::time::sleep(Duration::from_millis(wait_ms));
+        if self.unless_over(wait).await.is_none() {
+            return Step::End;
         }
         let flow = or_publish(waiting, &self.hub, &self.session);
         self.go_on(flow)
     }
 
     async fn answer(&mut self, mut asking: Asking) -> Step {
-        let answer = tokio::select! {
-            () = self.is_over() => return Step::End,
-            answer = &mut asking.answer => answer,
-        };
+        let Some(answer) = self.unless_over(&mut asking.answer).await else { return Step::End };
         let flow = asking.then.go_on(answer, &self.hub, &self.session);
         self.go_on(flow)
     }
 
-    async fn is_over(&self) {
+    /// Waits for that, or for the end of the session: then there is nothing to wait for.
+    async fn unless_over<F: Future>(&self, awaited: F) -> Option<F::Output> {
+        let mut awaited = pin!(awaited);
         poll_fn(|cx| {
             self.session.reader.register(cx.waker());
             match self.session.outbox.state() {
-                State::Closed => Poll::Ready(()),
-                _ => Poll::Pending,
+                State::Closed => Poll::Ready(None),
+                _ => awaited.as_mut().poll(cx).map(Some),
             }
         })
-        .await;
+        .await
     }
 
     pub(super) async fn replies_gone(&self) {

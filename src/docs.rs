@@ -8,6 +8,9 @@
 //! | [`client`] | the module for browsers and Node.js |
 //! | [`moving`] | coming from a gorilla hub, from ws, from socket.io |
 //! | [`deploying`] | an image, a unit of systemd, the description for programs |
+//! | [`tokens`] | who may come in: tokens, their keys, key sets that rotate |
+//! | [`hooks`] | the application is asked, and told |
+//! | [`limits`] | what one peer can take at most, and what it sees |
 //! | [`operating`] | starting, draining, restarting, proxies |
 //! | [`admin`] | the page that shows a node |
 //! | [`metrics`] | every number, a dashboard, alerts |
@@ -24,6 +27,10 @@ pub mod client {}
 pub mod deploying {}
 #[doc = include_str!("docs/embedding.md")]
 pub mod embedding {}
+#[doc = include_str!("docs/hooks.md")]
+pub mod hooks {}
+#[doc = include_str!("docs/limits.md")]
+pub mod limits {}
 #[doc = include_str!("docs/metrics.md")]
 pub mod metrics {}
 #[doc = include_str!("docs/moving.md")]
@@ -32,5 +39,7 @@ pub mod moving {}
 pub mod operating {}
 #[doc = include_str!("docs/protocol.md")]
 pub mod protocol {}
+#[doc = include_str!("docs/tokens.md")]
+pub mod tokens {}
 #[doc = include_str!("docs/tuning.md")]
 pub mod tuning {}

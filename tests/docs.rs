@@ -131,7 +131,10 @@ fn step(block: &Block, with_node: bool) -> String {
         ("js", mark) if with_node => {
             let file = written(&format!("{line}.mjs"), &for_node(text));
             let limit = if *mark == Mark::Endless { 3 } else { 20 };
-            let fetch = "curl -o fanfare.mjs http://127.0.0.1:8000/fanfare.js";
+            let fetch = match text.contains("fanfare.js") {
+                true => "curl -o fanfare.mjs http://127.0.0.1:8000/fanfare.js",
+                false => "",
+            };
             let run = format!("timeout {limit} node --experimental-websocket {line}.mjs");
             let fine = if limit == 3 { "ended_in_time $code" } else { "[ $code = 0 ]" };
             format!("{file}{fetch}\ncode=0; {run} || code=$?; {fine}\n")

@@ -384,7 +384,7 @@ async fn a_dead_application_is_left_alone_and_found_again() {
     })
     .await;
     assert_eq!(gateway.metric("fanfare_hook_broken{hook=\"subscribe\"}").await, 0.0);
-    assert!(gateway.log().contains("the application answers again"), "{}", gateway.log());
+    gateway.log_with("the application answers again").await;
     // A plain session has no word for it but a close.
     let mut plain = gateway.connect("/ws?channel=asked.a").await;
     fails.store(1, Ordering::Relaxed);

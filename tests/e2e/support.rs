@@ -107,10 +107,15 @@ impl Gateway {
     /// The log, once it has this: lines are written a moment after what they tell of.
     #[allow(dead_code)]
     pub async fn log_with(&self, text: &str) -> String {
+        self.log_with_many(text, 1).await
+    }
+
+    /// The same, so often.
+    pub async fn log_with_many(&self, text: &str, count: usize) -> String {
         let began = Instant::now();
         loop {
             let log = self.log();
-            if log.contains(text) {
+            if log.matches(text).count() >= count {
                 return log;
             }
             assert!(began.elapsed() < PATIENCE, "{text} is not in\n{log}");

@@ -20,3 +20,4 @@ pub mod position;
 pub mod refused;
 pub mod retry;
 pub mod sync;
+pub mod trace;

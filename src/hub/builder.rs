@@ -26,6 +26,7 @@ use crate::base::limits::{DeflateSettings, HubLimits, SlowConsumerPolicy};
 use crate::base::memory::Memory;
 use crate::base::panics::Culprit;
 use crate::base::position::Epochs;
+use crate::base::trace::Tracer;
 
 /// Makes a [`Hub`]. Every bound has a default; see [`HubLimits`] for units and memory.
 #[derive(Clone, Debug)]
@@ -34,6 +35,7 @@ pub struct HubBuilder {
     channels: ChannelRules,
     application: Option<Arc<dyn Application>>,
     is_lanes_set: bool,
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// One setter per bound, with the documentation of the bound.
@@ -55,6 +57,7 @@ impl HubBuilder {
             channels: ChannelRules::default(),
             application: None,
             is_lanes_set: false,
+            tracer: None,
         }
     }
 
@@ -86,6 +89,14 @@ impl HubBuilder {
     #[must_use]
     pub fn application(mut self, application: Arc<dyn Application>) -> Self {
         self.application = Some(application);
+        self
+    }
+
+    /// Has publications sampled as this says. Whoever has it takes out of it what is over, or it fills
+    /// up and drops.
+    #[must_use]
+    pub fn tracer(mut self, tracer: Option<Arc<Tracer>>) -> Self {
+        self.tracer = tracer;
         self
     }
 
@@ -151,6 +162,7 @@ impl HubBuilder {
             counters,
             clock: Arc::new(Clock::new(1, unix_s())),
             application: self.application,
+            tracer: self.tracer,
             entry_limits: ArcSwap::from_pointee(self.limits.clone()),
             limits: self.limits,
         });

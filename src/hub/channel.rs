@@ -57,6 +57,7 @@ use super::session::Session;
 use super::shared::{Place, Shared};
 use super::stream::Stream;
 use crate::base::application::HubEvent;
+use super::traced;
 use crate::base::channels::ChannelOptions;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::ids::ChannelName;
@@ -338,9 +339,11 @@ impl Channel {
             shared,
         );
         self.expire_later(state, shared);
+        traced::taken(&prepared, taken.is_repeat, state.roster.count());
         if !taken.is_repeat {
             shared.busy.note(self);
             self.refresh(state, shared);
+            traced::passed_on(&prepared);
             for (at, lane) in shared.lanes.iter().enumerate() {
                 if !state.roster.is_empty(at) {
                     let (channel, prepared) = (self.clone(), prepared.clone());

@@ -19,6 +19,7 @@ use super::shared::Shared;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::loss::{DropCause, Dropped};
 use crate::base::panics::Culprit;
+use crate::base::trace::Ways;
 use crate::outbox::queue::{Labelled, Loss, Losses, Squeeze};
 use crate::outbox::state::{Closing, Offered, State};
 use crate::outbox::writer::{self, End, Terms};
@@ -65,6 +66,27 @@ impl Delivery {
             State::Parked => self.offer(session, pieces),
             State::Closing | State::Closed => {}
         }
+    }
+
+    /// The same, and which way it went.
+    pub(crate) fn publications_watched(
+        &mut self,
+        session: &Arc<Session>,
+        pieces: &[Piece<'_>],
+    ) -> Ways {
+        let Tally { writes, blocked, .. } = self.tally;
+        let was_behind = session.outbox.state() == State::Parked;
+        self.publications(session, pieces);
+        let (writes, blocked) = (self.tally.writes - writes, self.tally.blocked - blocked);
+        let is_over = matches!(session.outbox.state(), State::Closing | State::Closed);
+        let mut ways = Ways { writes, ..Ways::default() };
+        match (writes, blocked) {
+            (1, 0) if !is_over => ways.direct = 1,
+            (1, 1) => ways.outbox = 1,
+            (0, _) if was_behind && !is_over => ways.outbox = 1,
+            _ => ways.gone = 1,
+        }
+        ways
     }
 
     #[inline]

@@ -38,6 +38,7 @@ mod slow;
 mod stream;
 mod sweep;
 mod times;
+pub(crate) mod traced;
 mod turn;
 
 #[cfg(all(test, fanfare_loom))]

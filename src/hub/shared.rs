@@ -40,6 +40,7 @@ use crate::base::limits::{HubLimits, SlowConsumerPolicy};
 use crate::base::memory::{Memory, Pressure};
 use crate::base::position::Epochs;
 use crate::base::refused::Bound;
+use crate::base::trace::Tracer;
 use crate::outbox::queue::{Bounds, Squeeze};
 
 /// Ticks in which all channels that keep something are asked to let go of what is too old.
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) application: Option<Arc<dyn Application>>,
+    /// Where sampled publications are noted, if anywhere.
+    pub(crate) tracer: Option<Arc<Tracer>>,
 }
 
 /// One of the channels that there may be.

@@ -11,6 +11,7 @@ mod log;
 mod outgoing;
 mod process;
 mod table;
+mod traces;
 
 use std::fmt::{Display, Write as _};
 
@@ -101,6 +102,7 @@ fn metrics() -> impl Iterator<Item = &'static Metric> {
         limits::METRICS,
         log::METRICS,
         outgoing::METRICS,
+        traces::METRICS,
     ];
     all.into_iter().flatten()
 }

@@ -17,6 +17,7 @@
 //! * `client`: the JavaScript client that the gateway serves; ignored, as it needs Node.js.
 //! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
 //! * `policies`: channels with different policies in one session.
+//! * `traces`: spans, as a collector gets them.
 //! * `embed`: the library inside somebody else's server.
 
 mod admin;
@@ -46,3 +47,4 @@ mod slow;
 mod sse;
 mod stalled;
 mod support;
+mod traces;

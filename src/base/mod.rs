@@ -9,6 +9,7 @@ pub mod disconnect;
 pub mod ids;
 pub(crate) mod label;
 pub mod limits;
+pub(crate) mod line_rate;
 pub mod log_lines;
 pub mod loss;
 pub mod memory;

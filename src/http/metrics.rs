@@ -94,7 +94,7 @@ impl Samples<'_> {
 
 /// All of them.
 fn metrics() -> impl Iterator<Item = &'static Metric> {
-    let all: [&[Metric]; 7] = [
+    let all: [&[Metric]; 8] = [
         table::METRICS,
         gateway::METRICS,
         admin::METRICS,

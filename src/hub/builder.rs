@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::busy::Busy;
 use super::directory::Directory;
+use super::endings::Endings;
 use super::flow::Flow;
 use super::inbox::Inbox;
 use super::lane::{Item, Lane};
@@ -163,6 +164,7 @@ impl HubBuilder {
             clock: Arc::new(Clock::new(1, unix_s())),
             application: self.application,
             tracer: self.tracer,
+            endings: Endings::default(),
             entry_limits: ArcSwap::from_pointee(self.limits.clone()),
             limits: self.limits,
         });
@@ -189,6 +191,7 @@ async fn tick(inner: Weak<Inner>) {
     let began = Instant::now();
     let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told_s = 0;
     loop {
         interval.tick().await;
         let Some(inner) = inner.upgrade() else { return };
@@ -200,6 +203,10 @@ async fn tick(inner: Weak<Inner>) {
             }
             shared.tidy();
             shared.expire();
+            if began.elapsed().as_secs() > told_s {
+                told_s = began.elapsed().as_secs();
+                shared.endings.tell_untold();
+            }
         });
     }
 }

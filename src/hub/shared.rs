@@ -28,6 +28,7 @@ use crossbeam_queue::SegQueue;
 use super::busy::Busy;
 use super::channel::{Channel, Letter};
 use super::directory::Directory;
+use super::endings::Endings;
 use super::flow::Flow;
 use super::inbox::Inbox;
 use super::lane::Item;
@@ -69,6 +70,7 @@ pub(crate) struct Shared {
     pub(crate) flow: Arc<Flow>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) endings: Endings,
     pub(crate) application: Option<Arc<dyn Application>>,
     /// Where sampled publications are noted, if anywhere.
     pub(crate) tracer: Option<Arc<Tracer>>,

@@ -169,6 +169,11 @@ impl Gateway {
         tell_start(&doors, &inherited, &options);
         if let Some(url) = &kept.traces.url {
             tracing::info!("sampled publications are exported to {url}");
+            if url.is_exposed() && !kept.traces.headers.is_empty() {
+                tracing::warn!(
+                    "traces.headers are sent to {url} without TLS: others can read them"
+                );
+            }
         }
         let state = Arc::new(State::new(hub, options));
         let fetching = Fetching::new(state.tally().jwks.clone());

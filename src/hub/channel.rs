@@ -332,12 +332,8 @@ impl Channel {
     ) {
         let terms = terms.map(|terms| *terms).unwrap_or_default();
         let receipt = terms.receipt;
-        let taken = state.stream.take(
-            &prepared.encoded,
-            &terms.conditions,
-            &self.options.load_full(),
-            shared,
-        );
+        let (encoded, options) = (&prepared.encoded, self.options.load_full());
+        let taken = state.stream.take(encoded, &terms.conditions, &options, shared);
         self.expire_later(state, shared);
         traced::taken(&prepared, taken.is_repeat, state.roster.count());
         if !taken.is_repeat {

@@ -6,7 +6,7 @@
 //!
 //! | group | what it shows |
 //! |---|---|
-//! | `mailbox` | posting and draining: publications to a channel nobody is in, and to one member |
+//! | `mailbox` | posting and draining: publications to a channel nobody is in (with traces on as well), and to one member |
 //! | `pass` | one pass of a lane; by members and by publications that wait together |
 //! | `encode` | one message of 16 KiB for 100 members: plain, and in a JSON envelope made once |
 //! | `outbox` | what is queued for members whose sockets take nothing |
@@ -28,8 +28,9 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use fanfare::base::access::Grant;
 use fanfare::base::ids::{ChannelName, SessionId, UserId};
 use fanfare::base::message::Message;
+use fanfare::base::trace::{TraceOptions, Tracer};
 use fanfare::connection::{Accept, upgrade};
-use fanfare::hub::Hub;
+use fanfare::hub::{Hub, HubBuilder};
 use fanfare::protocol::WireFormat;
 use hyper_util::rt::TokioIo;
 use socket2::{Domain, Socket, Type};
@@ -60,8 +61,26 @@ impl Rig {
         Self::with_buffers(sessions, format, subscribed, None)
     }
 
+    /// With traces turned on, and nothing sampled by chance.
+    fn traced(sessions: usize) -> Self {
+        let (sample_per_million, sampled_per_s_max, queue_spans_max) = (0, 100, 8_192);
+        let options = TraceOptions { sample_per_million, sampled_per_s_max, queue_spans_max };
+        let tracer = Some(Tracer::new(options));
+        Self::of(Hub::builder().tracer(tracer), sessions, WireFormat::Raw, true, None)
+    }
+
     /// With so many bytes of the kernel's on each side of a connection, or as many as it likes.
     fn with_buffers(
+        sessions: usize,
+        format: WireFormat,
+        subscribed: bool,
+        buffer: Option<usize>,
+    ) -> Self {
+        Self::of(Hub::builder(), sessions, format, subscribed, buffer)
+    }
+
+    fn of(
+        builder: HubBuilder,
         sessions: usize,
         format: WireFormat,
         subscribed: bool,
@@ -70,7 +89,7 @@ impl Rig {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let channel: ChannelName = "a".try_into().unwrap();
         let (hub, far) = runtime.block_on(async {
-            let builder = Hub::builder().lanes(1).outbox_frames_max(1 << 16);
+            let builder = builder.lanes(1).outbox_frames_max(1 << 16);
             let hub = builder.outbox_bytes_max(64 << 20).outbox_age_max_ms(600_000).build();
             let mut accept =
                 Accept::new(Grant { user: Some(UserId::new(USER).unwrap()), ..Grant::anyone() });
@@ -195,6 +214,10 @@ fn mailbox(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     group.bench_function("publish to nobody", |bencher| {
         bencher.iter(|| nobody.hub.publish(&nobody.channel, black_box(message.clone())));
+    });
+    let traced = Rig::traced(0);
+    group.bench_function("publish to nobody, traces on and not sampled", |bencher| {
+        bencher.iter(|| traced.hub.publish(&traced.channel, black_box(message.clone())));
     });
     let mut one = Rig::new(1, WireFormat::Raw, true);
     for waiting in [1, 16, 256] {

@@ -41,5 +41,7 @@ pub mod operating {}
 pub mod protocol {}
 #[doc = include_str!("docs/tokens.md")]
 pub mod tokens {}
+#[doc = include_str!("docs/tracing.md")]
+pub mod tracing {}
 #[doc = include_str!("docs/tuning.md")]
 pub mod tuning {}

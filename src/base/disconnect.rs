@@ -37,6 +37,17 @@ pub enum Reason {
     Shed,
 }
 
+/// How much an operator has to know of an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// Nothing: sessions come and go.
+    Ordinary,
+    /// The peer did something that it should not, or could not keep up.
+    Notable,
+    /// It is our side that is in trouble.
+    Alarming,
+}
+
 impl Reason {
     /// Every row, in order.
     pub const ALL: [Reason; 13] = [
@@ -72,6 +83,24 @@ impl Reason {
             Reason::InternalError => ("internal_error", 1011, "internal error", true),
             Reason::UnsupportedData => ("unsupported_data", 1003, "unsupported data", false),
             Reason::Shed => ("shed", 1013, "the node is short of memory", true),
+        }
+    }
+
+    /// How much an operator has to know of it: the level of its log line.
+    pub const fn weight(self) -> Weight {
+        match self {
+            Reason::ClientClosed
+            | Reason::Shutdown
+            | Reason::TokenExpired
+            | Reason::Kicked
+            | Reason::PingTimeout => Weight::Ordinary,
+            Reason::SlowConsumer
+            | Reason::ProtocolError
+            | Reason::InvalidUtf8
+            | Reason::MessageTooBig
+            | Reason::PolicyViolation
+            | Reason::UnsupportedData => Weight::Notable,
+            Reason::InternalError | Reason::Shed => Weight::Alarming,
         }
     }
 

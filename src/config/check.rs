@@ -15,6 +15,7 @@ use super::raw::{Raw, RawDeflate, RawDrain, RawHttp, RawHub, RawMessages};
 use super::rules;
 use super::secrets::{self, Files};
 use super::settings::{DrainSettings, LogFormat, LogSettings, Settings, per_address_exempt};
+use super::traces;
 use crate::auth::origin::OriginList;
 use crate::auth::token::COOKIE_NAME;
 use crate::base::limits::{
@@ -83,6 +84,7 @@ pub(crate) fn settings(
             filter: filter(raw.log.filter, places)?,
             queue_lines_max: raw.log.queue_lines_max.unwrap_or(LOG_LINES_MAX),
         },
+        traces: traces::traces(raw.traces, places)?,
     };
     bounds(&settings, places)?;
     Ok(settings)

@@ -11,6 +11,7 @@ mod http;
 mod hub;
 mod listen;
 mod log;
+mod traces;
 
 use toml::Value;
 
@@ -143,7 +144,7 @@ fn text(text: &str) -> Option<Value> {
 
 /// Every key, section by section.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> + Clone {
-    let all: [&[Key]; 8] = [
+    let all: [&[Key]; 9] = [
         listen::KEYS,
         access::KEYS,
         admin::KEYS,
@@ -152,6 +153,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Key> + Clone {
         http::KEYS,
         drain::KEYS,
         log::KEYS,
+        traces::KEYS,
     ];
     all.into_iter().flatten()
 }

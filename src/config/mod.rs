@@ -27,6 +27,7 @@ mod secrets;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::path::PathBuf;
 
@@ -37,6 +38,7 @@ pub use settings::{
     ApiSettings, DrainSettings, JwksSettings, ListenAddress, ListenerSettings, LogFormat,
     LogSettings, Settings, TlsSettings, TlsVersion,
 };
+pub use traces::TraceSettings;
 
 use crate::auth::jwt::AuthSettings;
 use entries::{CONFIG_VARIABLE, Entries, Places};

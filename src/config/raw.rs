@@ -27,6 +27,7 @@ pub(crate) struct Raw {
     pub(crate) tls: RawTls,
     pub(crate) drain: RawDrain,
     pub(crate) log: RawLog,
+    pub(crate) traces: RawTraces,
 }
 
 /// One of several listeners.
@@ -244,4 +245,18 @@ pub(crate) struct RawLog {
     pub(crate) format: Option<String>,
     pub(crate) filter: Option<String>,
     pub(crate) queue_lines_max: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawTraces {
+    pub(crate) otlp_url: Option<String>,
+    pub(crate) headers: Option<Vec<Secret>>,
+    pub(crate) ca_file: Option<String>,
+    pub(crate) sample_per_million: Option<u32>,
+    pub(crate) sampled_per_s_max: Option<u32>,
+    pub(crate) queue_spans_max: Option<usize>,
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) service_name: Option<String>,
+    pub(crate) channel_names: Option<bool>,
 }

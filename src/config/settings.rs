@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::traces::TraceSettings;
 use crate::auth::api_key::ApiKeys;
 use crate::auth::jwt::AuthSettings;
 use crate::auth::origin::OriginList;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub drain: DrainSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// What is sampled, and where it is exported to.
+    pub traces: TraceSettings,
 }
 
 /// The default of [`Settings::per_address_exempt`]: where a load balancer or a proxy stands, one

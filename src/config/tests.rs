@@ -6,6 +6,7 @@ mod keys;
 mod listeners;
 mod outgoing;
 mod secrets;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

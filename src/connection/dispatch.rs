@@ -13,9 +13,11 @@ use crate::base::ids::ChannelName;
 use crate::base::message::Message;
 use crate::base::position::Recover;
 use crate::base::refused::Bound;
+use crate::base::trace::{Ingress, Trace};
 use crate::frame::{self, DataKind, Opcode, Payload};
 use crate::hub::letters::{JoinReply, Receipt};
 use crate::hub::session::Session;
+use crate::hub::traced::Drawn;
 use crate::hub::{Hub, Presence, PublishError, PublishOptions, SubscribeError};
 use crate::protocol::WireFormat;
 use crate::protocol::json::{self, Command, CommandError, ErrorCode, Id, Reply, Welcome};
@@ -55,6 +57,7 @@ pub(super) struct Waiting {
     pub(super) message: Message,
     options: PublishOptions,
     pub(super) command: Option<Option<Id>>,
+    trace: Option<Arc<Trace>>,
 }
 
 impl Waiting {
@@ -68,7 +71,8 @@ impl Waiting {
                 acknowledge(&hub, &session, Some(&id), Reply::Published(taken.position));
             })
         });
-        match hub.post(&self.channel, self.message.clone(), self.options.clone(), receipt) {
+        let (message, options) = (self.message.clone(), self.options.clone());
+        match hub.post(&self.channel, message, options, receipt, self.trace.clone()) {
             Ok(_) => {
                 if !keeps {
                     acknowledge(hub, session, id, Reply::Published(None));
@@ -185,9 +189,10 @@ impl Dialect {
         kind: DataKind,
         payload: Payload<'_>,
     ) -> Flow {
+        let drawn = hub.draw(|| None);
         match self {
-            Self::Raw(raw) => raw.publish(hub, session, kind, payload),
-            Self::Json(json) => json.command(hub, session, kind, &payload),
+            Self::Raw(raw) => raw.publish(hub, session, kind, payload, drawn),
+            Self::Json(json) => json.command(hub, session, kind, &payload, drawn),
         }
     }
 }
@@ -199,6 +204,7 @@ impl Raw {
         session: &Arc<Session>,
         kind: DataKind,
         payload: Payload<'_>,
+        drawn: Option<Drawn>,
     ) -> Flow {
         let channel = match &self.channel {
             Some(channel) if self.may_publish => channel,
@@ -213,7 +219,9 @@ impl Raw {
             DataKind::Binary => Message::binary(data),
         };
         let options = publish_options(session, self.echo);
-        let waiting = Waiting { channel: channel.clone(), message, options, command: None };
+        let trace = hub.begin(drawn, Ingress::WebSocket);
+        let channel = channel.clone();
+        let waiting = Waiting { channel, message, options, command: None, trace };
         match self.rate.charge(hub.now_ms()) {
             None => asking::or_publish(waiting, hub, session),
             Some(wait_ms) => {
@@ -231,6 +239,7 @@ impl Json {
         session: &Arc<Session>,
         kind: DataKind,
         payload: &[u8],
+        drawn: Option<Drawn>,
     ) -> Flow {
         let text = match (kind, std::str::from_utf8(payload)) {
             (DataKind::Text, Ok(text)) => text,
@@ -266,7 +275,8 @@ impl Json {
                     idempotency_key: extras.idempotency_key,
                     ..publish_options(session, self.echo)
                 };
-                let waiting = Waiting { channel, message, options, command: Some(id) };
+                let trace = hub.begin(drawn, Ingress::WebSocket);
+                let waiting = Waiting { channel, message, options, command: Some(id), trace };
                 asking::or_publish(waiting, hub, session)
             }
             Command::Refresh { token } => self.refresh(hub, session, id, token.as_str()),

@@ -19,6 +19,7 @@ mod proxy;
 mod reload;
 mod signals;
 mod tls;
+mod traces;
 mod turnstile;
 
 use std::future::Future;
@@ -53,6 +54,7 @@ use notify::Notifier;
 use outward::{Outward, Telling};
 use reload::Reloader;
 use tls::Certificates;
+use traces::Exporting;
 
 /// A gateway that listens and does not serve yet.
 #[derive(Debug)]
@@ -64,6 +66,7 @@ pub struct Gateway {
     reload_interval: Duration,
     drain: DrainSettings,
     telling: Telling,
+    traces: Option<Exporting>,
 }
 
 /// A listener that nobody accepts at yet.
@@ -155,13 +158,23 @@ impl Gateway {
         let listeners = settings.listeners.clone();
         let doors = open(listeners, certificates, &settings.http, &mut inherited)?;
         let hooks = Hooks::new(settings.hooks.clone()).map_err(StartError::Fetch)?;
+        let traces = traces::start(&settings.traces).map_err(StartError::Fetch)?;
         let hub = Hub::builder()
             .limits(settings.hub.clone())
             .channels(settings.channels.clone())
             .application(Arc::new(hooks.clone()))
+            .tracer(traces.as_ref().map(|exporting| exporting.tracer.clone()))
             .build();
         let options = state_options(rotating.clone(), settings);
         tell_start(&doors, &inherited, &options);
+        if let Some(url) = &kept.traces.url {
+            tracing::info!("sampled publications are exported to {url}");
+            if url.is_exposed() && !kept.traces.headers.is_empty() {
+                tracing::warn!(
+                    "traces.headers are sent to {url} without TLS: others can read them"
+                );
+            }
+        }
         let state = Arc::new(State::new(hub, options));
         let fetching = Fetching::new(state.tally().jwks.clone());
         rotating.set(authoriser(&kept, &fetching)?);
@@ -176,6 +189,7 @@ impl Gateway {
             drain: kept.drain,
             telling: Telling::start(&hooks),
             reloader: Arc::new(Reloader::new(state, rotating, Outward { fetching, hooks }, kept)),
+            traces,
         })
     }
 
@@ -204,7 +218,7 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> DrainReport {
-        let Self { doors, state, drain, reload, telling, .. } = self;
+        let Self { doors, state, drain, reload, telling, traces, .. } = self;
         let (phase, phases) = watch::channel(Phase::Serve);
         let door = Arc::new(Door::new(state.clone(), phases));
         let certificates = doors.iter().filter_map(|door| door.tls.clone()).collect();
@@ -236,6 +250,9 @@ impl Gateway {
         others.shutdown().await;
         line.close();
         tokio::join!(drain::cut(&state, &phase, &report), telling.end(ends, hurry));
+        if let Some(exporting) = traces {
+            exporting.finish().await;
+        }
         report
     }
 }

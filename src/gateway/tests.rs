@@ -13,7 +13,7 @@ use crate::auth::origin::OriginList;
 use crate::base::access::{Grant, Refusal};
 use crate::base::limits::{HttpLimits, HubLimits, MessageLimits};
 use crate::base::panics::Culprit;
-use crate::config::{ApiSettings, DrainSettings, LogFormat, LogSettings};
+use crate::config::{ApiSettings, DrainSettings, LogFormat, LogSettings, TraceSettings};
 
 fn settings() -> Settings {
     Settings {
@@ -36,6 +36,7 @@ fn settings() -> Settings {
         tls_reload_interval_ms: 5_000,
         drain: DrainSettings { timeout: Duration::from_secs(1), ..DrainSettings::default() },
         log: LogSettings { format: LogFormat::Text, filter: "info".into(), queue_lines_max: 64 },
+        traces: TraceSettings::default(),
     }
 }
 

@@ -21,10 +21,21 @@ use crate::hub::{OpenError, SubscribeError};
 /// The channel of a peer that names none and cannot subscribe later.
 const LOBBY: &str = "lobby";
 
-/// Counts and logs a refusal.
+/// Counts and logs a refusal. A line that may come often says how many there were without one since
+/// the last.
 pub(super) fn note(state: &State, why: UpgradeRefused, text: &str, peer: Peer) {
     state.tally().upgrades_refused(why).add(1);
-    tracing::debug!(reason = why.name(), %peer, "listener refused: {text}");
+    match why {
+        // What only the operator can change.
+        UpgradeRefused::Overloaded | UpgradeRefused::Share => {
+            let lines = state.tally().refusal_lines(why);
+            if lines.may_tell(state.hub.now_ms()) {
+                let untold = lines.take_untold();
+                tracing::info!(reason = why.name(), %peer, untold, "listener refused: {text}");
+            }
+        }
+        _ => tracing::debug!(reason = why.name(), %peer, "listener refused: {text}"),
+    }
 }
 
 /// Why there is no session, of what the hub said.

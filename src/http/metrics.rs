@@ -11,6 +11,7 @@ mod log;
 mod outgoing;
 mod process;
 mod table;
+mod traces;
 
 use std::fmt::{Display, Write as _};
 
@@ -93,7 +94,7 @@ impl Samples<'_> {
 
 /// All of them.
 fn metrics() -> impl Iterator<Item = &'static Metric> {
-    let all: [&[Metric]; 7] = [
+    let all: [&[Metric]; 8] = [
         table::METRICS,
         gateway::METRICS,
         admin::METRICS,
@@ -101,6 +102,7 @@ fn metrics() -> impl Iterator<Item = &'static Metric> {
         limits::METRICS,
         log::METRICS,
         outgoing::METRICS,
+        traces::METRICS,
     ];
     all.into_iter().flatten()
 }

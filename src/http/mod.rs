@@ -42,6 +42,7 @@ mod sse;
 mod state;
 mod take_over;
 mod tally;
+mod traced;
 mod websocket;
 
 use std::sync::Arc;

@@ -18,10 +18,11 @@ use serde_json::json;
 
 use super::answer::{self, Answer, Refusal};
 use super::state::State;
-use super::{body, guard, json, query};
+use super::{body, guard, json, query, traced};
 use crate::base::ids::{ChannelName, UserId};
 use crate::base::message::Message;
-use crate::hub::PublishError;
+use crate::base::trace::Ingress;
+use crate::hub::{PublishError, PublishOptions};
 
 /// Whom a message is for.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub(super) async fn publish(state: &Arc<State>, request: Request<Incoming>) -> A
 async fn try_publish(state: &State, request: Request<Incoming>) -> Result<Answer, Refusal> {
     // A refusal before the body is read ends the connection: the body may be long.
     guard::check_key(state, &request).map_err(Refusal::closing)?;
+    let drawn = state.hub.draw(|| traced::parent(request.headers()));
     let target = target(&request).map_err(|text| Refusal::bad_request(text).closing())?;
     let headers = request.headers().clone();
     let bytes_max = state.limits().body_bytes_max.min(state.message_bytes_max());
@@ -46,7 +48,13 @@ async fn try_publish(state: &State, request: Request<Incoming>) -> Result<Answer
     let published = match &target {
         Target::Channel(channel) => state
             .hub
-            .publish(channel, message)
+            .post(
+                channel,
+                message,
+                PublishOptions::default(),
+                None,
+                state.hub.begin(drawn, Ingress::Http),
+            )
             .map(|published| json!({ "subscribers": published.subscribers })),
         Target::User(user) => {
             state.hub.publish_to_user(user, message).map(|sessions| json!({ "sessions": sessions }))

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::router::{Find, Route};
 use crate::base::counters::{Count, Gauge};
+use crate::base::line_rate::LineRate;
 use crate::base::outgoing::JwksCounters;
 
 /// Routes, and one place for what is none.
@@ -47,6 +48,7 @@ pub struct Tally {
     connections_refused: [Count; ConnectionRefused::ALL.len()],
     upgrades_refused: [Count; UpgradeRefused::ALL.len()],
     heads_refused: [Count; HeadRefused::ALL.len()],
+    refusal_lines: [LineRate; UpgradeRefused::ALL.len()],
 }
 
 /// Why a connection was not let in.
@@ -243,6 +245,11 @@ impl Tally {
     /// WebSockets refused for a reason.
     pub(super) fn upgrades_refused(&self, why: UpgradeRefused) -> &Count {
         &self.upgrades_refused[why as usize]
+    }
+
+    /// The log lines of WebSockets refused for a reason.
+    pub(super) fn refusal_lines(&self, why: UpgradeRefused) -> &LineRate {
+        &self.refusal_lines[why as usize]
     }
 
     /// Heads refused for a reason.

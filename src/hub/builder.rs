@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::busy::Busy;
 use super::directory::Directory;
+use super::endings::Endings;
 use super::flow::Flow;
 use super::inbox::Inbox;
 use super::lane::{Item, Lane};
@@ -26,6 +27,7 @@ use crate::base::limits::{DeflateSettings, HubLimits, SlowConsumerPolicy};
 use crate::base::memory::Memory;
 use crate::base::panics::Culprit;
 use crate::base::position::Epochs;
+use crate::base::trace::Tracer;
 
 /// Makes a [`Hub`]. Every bound has a default; see [`HubLimits`] for units and memory.
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ pub struct HubBuilder {
     channels: ChannelRules,
     application: Option<Arc<dyn Application>>,
     is_lanes_set: bool,
+    tracer: Option<Arc<Tracer>>,
 }
 
 /// One setter per bound, with the documentation of the bound.
@@ -55,6 +58,7 @@ impl HubBuilder {
             channels: ChannelRules::default(),
             application: None,
             is_lanes_set: false,
+            tracer: None,
         }
     }
 
@@ -86,6 +90,14 @@ impl HubBuilder {
     #[must_use]
     pub fn application(mut self, application: Arc<dyn Application>) -> Self {
         self.application = Some(application);
+        self
+    }
+
+    /// Has publications sampled as this says. Whoever has it takes out of it what is over, or it fills
+    /// up and drops.
+    #[must_use]
+    pub fn tracer(mut self, tracer: Option<Arc<Tracer>>) -> Self {
+        self.tracer = tracer;
         self
     }
 
@@ -151,6 +163,8 @@ impl HubBuilder {
             counters,
             clock: Arc::new(Clock::new(1, unix_s())),
             application: self.application,
+            tracer: self.tracer,
+            endings: Endings::default(),
             entry_limits: ArcSwap::from_pointee(self.limits.clone()),
             limits: self.limits,
         });
@@ -177,6 +191,7 @@ async fn tick(inner: Weak<Inner>) {
     let began = Instant::now();
     let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told_s = 0;
     loop {
         interval.tick().await;
         let Some(inner) = inner.upgrade() else { return };
@@ -188,6 +203,10 @@ async fn tick(inner: Weak<Inner>) {
             }
             shared.tidy();
             shared.expire();
+            if began.elapsed().as_secs() > told_s {
+                told_s = began.elapsed().as_secs();
+                shared.endings.tell_untold();
+            }
         });
     }
 }

@@ -56,6 +56,7 @@ use super::roster::{LetterNumber, Member, Roster, Snapshot, SnapshotSwap};
 use super::session::Session;
 use super::shared::{Place, Shared};
 use super::stream::Stream;
+use super::traced;
 use crate::base::application::HubEvent;
 use crate::base::channels::ChannelOptions;
 use crate::base::disconnect::{Disconnect, Reason};
@@ -331,16 +332,14 @@ impl Channel {
     ) {
         let terms = terms.map(|terms| *terms).unwrap_or_default();
         let receipt = terms.receipt;
-        let taken = state.stream.take(
-            &prepared.encoded,
-            &terms.conditions,
-            &self.options.load_full(),
-            shared,
-        );
+        let (encoded, options) = (&prepared.encoded, self.options.load_full());
+        let taken = state.stream.take(encoded, &terms.conditions, &options, shared);
         self.expire_later(state, shared);
+        traced::taken(&prepared, taken.is_repeat, state.roster.count());
         if !taken.is_repeat {
             shared.busy.note(self);
             self.refresh(state, shared);
+            traced::passed_on(&prepared);
             for (at, lane) in shared.lanes.iter().enumerate() {
                 if !state.roster.is_empty(at) {
                     let (channel, prepared) = (self.clone(), prepared.clone());

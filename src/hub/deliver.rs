@@ -11,17 +11,18 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::encoded::Encoded;
+use super::endings::{self, Waiting};
 use super::pass::Batch;
 use super::prepared::Prepared;
 use super::roster::LetterNumber;
 use super::session::Session;
 use super::shared::Shared;
+use super::writing::start_writer;
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::loss::{DropCause, Dropped};
-use crate::base::panics::Culprit;
+use crate::base::trace::Ways;
 use crate::outbox::queue::{Labelled, Loss, Losses, Squeeze};
 use crate::outbox::state::{Closing, Offered, State};
-use crate::outbox::writer::{self, End, Terms};
 use crate::protocol::{Form, WireFormat, json};
 
 /// Publications of one batch that one session is to get.
@@ -67,6 +68,27 @@ impl Delivery {
         }
     }
 
+    /// The same, and which way it went.
+    pub(crate) fn publications_watched(
+        &mut self,
+        session: &Arc<Session>,
+        pieces: &[Piece<'_>],
+    ) -> Ways {
+        let Tally { writes, blocked, .. } = self.tally;
+        let was_behind = session.outbox.state() == State::Parked;
+        self.publications(session, pieces);
+        let (writes, blocked) = (self.tally.writes - writes, self.tally.blocked - blocked);
+        let is_over = matches!(session.outbox.state(), State::Closing | State::Closed);
+        let mut ways = Ways { writes, ..Ways::default() };
+        match (writes, blocked) {
+            (1, 0) if !is_over => ways.direct = 1,
+            (1, 1) => ways.outbox = 1,
+            (0, _) if was_behind && !is_over => ways.outbox = 1,
+            _ => ways.gone = 1,
+        }
+        ways
+    }
+
     #[inline]
     fn write(&mut self, session: &Arc<Session>, pieces: &[Piece<'_>]) {
         let Some(socket) = session.socket() else { return };
@@ -93,7 +115,7 @@ impl Delivery {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.park(session, pieces, 0);
             }
-            Err(_) => broken(session),
+            Err(_) => broken(session, &self.shared),
         }
     }
 
@@ -243,7 +265,10 @@ impl Delivery {
     }
 
     fn write_control(&mut self, session: &Arc<Session>, frame: Bytes) {
-        let Some(rest) = write_now(session, frame).filter(|rest| !rest.is_empty()) else { return };
+        let Some(rest) = write_now(session, frame, &self.shared).filter(|rest| !rest.is_empty())
+        else {
+            return;
+        };
         let now_ms = self.shared.clock.now_ms();
         let offered = session.outbox.park(
             Some(rest),
@@ -259,10 +284,11 @@ impl Delivery {
 
     /// Begins to end a session: its last frame is the close.
     pub(crate) fn close(&mut self, session: &Arc<Session>, disconnect: &Disconnect, discard: bool) {
+        let waiting = Waiting::of(session, disconnect.reason());
         let close = session.form.format.close(disconnect);
         let closing = session.outbox.begin_close(close, discard);
         if closing != Closing::Already {
-            session.note_end(disconnect.reason());
+            endings::decided(session, disconnect, waiting, &self.shared);
             session.times.closing(self.shared.clock.now_ms());
         }
         match closing {
@@ -273,7 +299,7 @@ impl Delivery {
     }
 
     fn write_close(&mut self, session: &Arc<Session>, close: Bytes) {
-        let Some(rest) = write_now(session, close) else { return };
+        let Some(rest) = write_now(session, close, &self.shared) else { return };
         if rest.is_empty() {
             return session.close_written();
         }
@@ -313,78 +339,26 @@ fn labelled((prepared, _): &Numbered, form: Form, shared: &Shared) -> Labelled {
 }
 
 /// Writes what the socket takes of a frame; the rest comes back. `None` if the session is over.
-fn write_now(session: &Arc<Session>, frame: Bytes) -> Option<Bytes> {
+fn write_now(session: &Arc<Session>, frame: Bytes, shared: &Shared) -> Option<Bytes> {
     match session.socket()?.try_write(&frame) {
         Ok(written) => Some(frame.slice(written..)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(frame),
         Err(_) => {
-            broken(session);
+            broken(session, shared);
             None
         }
     }
 }
 
 /// The socket does not take anything any more: the reader will see it too and take the session down.
-fn broken(session: &Arc<Session>) {
-    session.note_end(Reason::ClientClosed);
+pub(super) fn broken(session: &Session, shared: &Shared) {
+    endings::broke_off(session, shared);
     session.kill();
-}
-
-/// A writer that exists. However it ends, nothing of it stays; and a session whose writer panicked cannot be
-/// written to any more, not even a close: it is in the middle of a frame.
-struct Writing {
-    session: Arc<Session>,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        let Self { session, shared } = self;
-        if std::thread::panicking() {
-            shared.counters.panics.of(Culprit::Writer).add(1);
-            session.note_end(Reason::InternalError);
-            session.kill();
-        }
-        // Only now: what it could not write to a broken socket was still queued before.
-        shared.behind.leave(session);
-        shared.counters.writers.add(-1);
-    }
-}
-
-/// Starts the writer of a session whose outbox has just got a queue.
-pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
-    let (session, shared) = (session.clone(), shared.clone());
-    let age_max_ms = shared.limits.outbox_age_max_ms;
-    let counters = &shared.counters;
-    shared.behind.add(&session);
-    counters.writers.add(1);
-    counters.writers_started.add(1);
-    let writing = Writing { session, shared };
-    tokio::spawn(async move {
-        let Writing { session, shared } = &writing;
-        let counters = &shared.counters;
-        if let Some(socket) = session.socket() {
-            let terms = Terms {
-                now_ms: || shared.clock.now_ms(),
-                age_max_ms,
-                tell: |loss: &Loss| gap_frame(session.form.format, loss),
-                count: |dropped: &Dropped| {
-                    counters.lanes()[usize::from(session.lane)].note_dropped(dropped);
-                },
-            };
-            let end = writer::run(&session.outbox, socket, terms).await;
-            match end {
-                End::Idle | End::Closed => {}
-                End::CloseWritten => session.close_written(),
-                End::Broken => broken(session),
-            }
-        }
-    });
 }
 
 /// What tells a session of a loss; nothing where its protocol has no place for that, or where no
 /// channel can be named.
-fn gap_frame(format: WireFormat, loss: &Loss) -> Option<Bytes> {
+pub(super) fn gap_frame(format: WireFormat, loss: &Loss) -> Option<Bytes> {
     let channel = loss.label.channel.as_ref()?;
     if format == WireFormat::Raw {
         return None;

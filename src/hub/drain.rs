@@ -46,6 +46,7 @@ use std::time::{Duration, Instant};
 
 use super::Hub;
 use super::channel::Letter;
+use super::endings;
 use super::lane::Item;
 use super::session::Session;
 use crate::base::disconnect::{Disconnect, Reason};
@@ -155,11 +156,11 @@ impl Hub {
     fn say_farewell(&self, session: Arc<Session>, reason: Reason) {
         let shared = &self.inner.shared;
         // Before the letters: see the races.
-        if !session.note_end(reason) {
+        let disconnect = Disconnect::new(reason);
+        if !endings::decided(&session, &disconnect, None, shared) {
             return;
         }
         let channels = session.subscriptions.lock().channels().to_vec();
-        let disconnect = Disconnect::new(reason);
         if channels.is_empty() {
             let lane = &shared.lanes[usize::from(session.lane)];
             return lane.post(Item::Close {

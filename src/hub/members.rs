@@ -7,11 +7,12 @@ use bytes::Bytes;
 
 use super::Hub;
 use super::channel::{Channel, Letter};
-use super::deliver::start_writer;
+use super::endings;
 use super::errors::{OpenError, SubscribeError};
 use super::lane::Item;
 use super::letters::{Join, JoinReply, Leave};
 use super::session::{Session, SessionOptions};
+use super::writing::start_writer;
 use crate::base::application::{Application, HubEvent};
 use crate::base::channels::{ChannelOptions, ChannelRules};
 use crate::base::disconnect::{Disconnect, Reason};
@@ -97,7 +98,7 @@ impl Hub {
     /// Ends a session for good: out of the maps, the channels and its lane.
     pub(crate) fn end(&self, session: &Arc<Session>) {
         let shared = &self.inner.shared;
-        session.note_end(Reason::ClientClosed);
+        endings::broke_off(session, shared);
         session.kill();
         self.inner.registry.remove(session);
         let mut duties = Vec::new();

@@ -13,6 +13,7 @@ mod deliver;
 mod directory;
 mod drain;
 mod encoded;
+mod endings;
 mod errors;
 mod evict;
 mod flow;
@@ -38,7 +39,9 @@ mod slow;
 mod stream;
 mod sweep;
 mod times;
+pub(crate) mod traced;
 mod turn;
+mod writing;
 
 #[cfg(all(test, fanfare_loom))]
 mod loom_tests;

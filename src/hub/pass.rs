@@ -22,7 +22,9 @@ use super::prepared::Prepared;
 use super::roster::{LetterNumber, Member, Snapshot};
 use super::session::Session;
 use super::shared::Shared;
+use super::traced::Watch;
 use crate::base::ids::SessionId;
+use crate::base::trace::Trace;
 use crate::protocol::Form;
 
 /// Publications of one batch. Bounds what a late frame of a batch costs to find.
@@ -110,7 +112,8 @@ impl Work {
             return None;
         }
         let snapshot = self.channel.snapshot(lane);
-        Some(Pass { batch, snapshot, cursor: 0, began: Instant::now(), deliveries: 0 })
+        let watch = Watch::of(&batch);
+        Some(Pass { batch, snapshot, cursor: 0, began: Instant::now(), deliveries: 0, watch })
     }
 
     /// Puts a pass back that is not at its end.
@@ -134,6 +137,8 @@ pub(crate) struct Pass {
     pub(crate) began: Instant,
     /// Deliveries of the turn under way.
     pub(crate) deliveries: u64,
+    /// If one of its publications was sampled.
+    pub(crate) watch: Option<Box<Watch>>,
 }
 
 impl Pass {
@@ -142,6 +147,15 @@ impl Pass {
         let from = self.cursor;
         self.cursor = self.snapshot.len().min(from + most);
         from..self.cursor
+    }
+
+    /// [`Batch::join`], which is noted if anybody watches.
+    #[inline]
+    pub(crate) fn join(&mut self, form: Form, shared: &Shared) {
+        match &mut self.watch {
+            None => self.batch.join(form, shared),
+            Some(watch) => watch.join(&mut self.batch, form, shared),
+        }
     }
 
     pub(crate) fn is_at_end(&self) -> bool {
@@ -154,6 +168,8 @@ impl Pass {
 pub(crate) struct Batch {
     publications: Vec<(Arc<Prepared>, LetterNumber)>,
     bytes: usize,
+    /// Whether one of them was sampled.
+    is_traced: bool,
     /// Sessions that are not to get one of the publications, sorted.
     excluded: Vec<SessionId>,
     /// The form that was needed first: nearly always the only one, so it is looked at first.
@@ -188,6 +204,7 @@ impl Batch {
 
     fn push(&mut self, prepared: Arc<Prepared>, number: LetterNumber) {
         self.bytes += prepared.message_len();
+        self.is_traced |= prepared.trace.is_some();
         if let Some(id) = prepared.not_to
             && let Err(at) = self.excluded.binary_search(&id)
         {
@@ -199,6 +216,16 @@ impl Batch {
     /// When the oldest of its publications was accepted.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         self.publications.first().map(|(prepared, _)| prepared.published)
+    }
+
+    /// Whether one of its publications was sampled.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.is_traced
+    }
+
+    /// Where those of its publications are noted that were sampled.
+    pub(crate) fn traces(&self) -> impl Iterator<Item = &Arc<Trace>> {
+        self.publications.iter().filter_map(|(prepared, _)| prepared.trace.as_ref())
     }
 
     /// How many publications it has.
@@ -222,6 +249,11 @@ impl Batch {
             Some(joined) if joined.form == form => {}
             _ => self.join_other(form, shared),
         }
+    }
+
+    /// Whether the wire bytes of this form are made.
+    pub(crate) fn has(&self, form: Form) -> bool {
+        self.joined.iter().chain(&self.joined_more).any(|joined| joined.form == form)
     }
 
     /// [`join`](Self::join), where it is not the form that was needed first.

@@ -11,6 +11,7 @@ use super::encoded::Encoded;
 use super::flow::Charge;
 use super::shared::Shared;
 use crate::base::ids::SessionId;
+use crate::base::trace::Trace;
 use crate::protocol::Form;
 
 /// See the module.
@@ -21,14 +22,21 @@ pub(crate) struct Prepared {
     pub(crate) not_to: Option<SessionId>,
     /// When it was accepted.
     pub(crate) published: Instant,
+    /// What happens to it is noted here, if it was sampled. It is over when the last lane lets go.
+    pub(crate) trace: Option<Arc<Trace>>,
     /// What it counts against the bounds of its channel and hub, for as long as a lane needs it.
     _charge: Charge,
 }
 
 impl Prepared {
-    pub(crate) fn new(encoded: Encoded, not_to: Option<SessionId>, charge: Charge) -> Arc<Self> {
+    pub(crate) fn new(
+        encoded: Encoded,
+        not_to: Option<SessionId>,
+        charge: Charge,
+        trace: Option<Arc<Trace>>,
+    ) -> Arc<Self> {
         let published = Instant::now();
-        Arc::new(Self { encoded: Arc::new(encoded), not_to, published, _charge: charge })
+        Arc::new(Self { encoded: Arc::new(encoded), not_to, published, trace, _charge: charge })
     }
 
     /// Bytes of its message, without any framing.

@@ -100,7 +100,7 @@ pub(crate) fn announce(
         let publication =
             Publication { target: Target::Presence(Box::new(event)), message: Message::text("") };
         let encoded = Encoded::new(publication, Some(found.origin()), &shared.memory);
-        Ok(Letter::Publish(Prepared::new(encoded, None, charge), None))
+        Ok(Letter::Publish(Prepared::new(encoded, None, charge, None), None))
     };
     match shared.directory.post(&channel.beside(), letter) {
         Ok(Some((events, duty))) => {

@@ -8,14 +8,17 @@ use super::Hub;
 use super::channel::{Channel, Letter};
 use super::encoded::Encoded;
 use super::errors::PublishError;
+use super::flow::Charge;
 use super::history::Version;
 use super::lane::Item;
 use super::letters::{Conditions, Receipt, Terms};
 use super::prepared::Prepared;
 use super::session::Session;
+use super::traced;
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::message::Message;
 use crate::base::position::StreamPosition;
+use crate::base::trace::{Ingress, Trace};
 use crate::protocol::{Publication, Target};
 
 /// What a publisher may say besides the message.
@@ -75,7 +78,8 @@ impl Hub {
         message: Message,
         options: PublishOptions,
     ) -> Result<Published, PublishError> {
-        self.post(channel, message, options, None)
+        let trace = self.begin(self.draw(|| None), Ingress::Library);
+        self.post(channel, message, options, None, trace)
     }
 
     /// [`publish_with`](Self::publish_with), and waits until the channel has taken the message: as
@@ -92,12 +96,24 @@ impl Hub {
         message: Message,
         options: PublishOptions,
     ) -> Result<Published, PublishError> {
+        let trace = self.begin(self.draw(|| None), Ingress::Library);
+        self.post_positioned(channel, message, options, trace).await
+    }
+
+    /// [`publish_positioned`](Self::publish_positioned) of what may have been sampled before.
+    pub(crate) async fn post_positioned(
+        &self,
+        channel: &ChannelName,
+        message: Message,
+        options: PublishOptions,
+        trace: Option<Arc<Trace>>,
+    ) -> Result<Published, PublishError> {
         let (give, taken) = oneshot::channel();
         let receipt = Receipt::new(move |taken| {
             // Nobody listens any more: the caller dropped the future.
             let _ = give.send(taken);
         });
-        let published = self.post(channel, message, options, Some(receipt))?;
+        let published = self.post(channel, message, options, Some(receipt), trace)?;
         // Without an answer nothing takes letters any more, or nothing was posted.
         let position = taken.await.ok().and_then(|taken| taken.position);
         Ok(Published { position, ..published })
@@ -111,6 +127,20 @@ impl Hub {
         message: Message,
         options: PublishOptions,
         receipt: Option<Receipt>,
+        trace: Option<Arc<Trace>>,
+    ) -> Result<Published, PublishError> {
+        let posted = self.post_letter(channel, message, options, receipt, trace.as_ref());
+        traced::answered(trace.as_ref(), &posted);
+        posted
+    }
+
+    fn post_letter(
+        &self,
+        channel: &ChannelName,
+        message: Message,
+        options: PublishOptions,
+        receipt: Option<Receipt>,
+        trace: Option<&Arc<Trace>>,
     ) -> Result<Published, PublishError> {
         let shared = &self.inner.shared;
         self.check_draining()?;
@@ -119,7 +149,8 @@ impl Hub {
         let letter = |found: &Channel| {
             let room = Some((&found.flow, shared.limits.publications_pending_max));
             let charge = shared.flow.charge(len, room).ok_or(PublishError::Overloaded)?;
-            Ok(self.letter(found, message, options, receipt, charge))
+            let traced = traced::posted(trace, found, len);
+            Ok(self.letter(found, message, options, receipt, (charge, traced)))
         };
         let posted = match may_create {
             true => shared.directory.post_or_create(
@@ -130,6 +161,7 @@ impl Hub {
             false => match shared.directory.post(channel, letter)? {
                 Some(posted) => posted,
                 None => {
+                    traced::nobody(trace, channel, len);
                     self.count_publication(len);
                     return Ok(Published { subscribers: 0, position: None });
                 }
@@ -160,7 +192,7 @@ impl Hub {
         message: Message,
         options: PublishOptions,
         receipt: Option<Receipt>,
-        charge: super::flow::Charge,
+        (charge, trace): (Charge, Option<Arc<Trace>>),
     ) -> Letter {
         let target = Target::Channel(channel.name.clone());
         let publication = Publication { target, message };
@@ -175,7 +207,7 @@ impl Hub {
             let conditions = Conditions { idempotency_key, version, skip_history };
             Box::new(Terms { conditions, receipt })
         });
-        Letter::Publish(Prepared::new(encoded, options.except, charge), terms)
+        Letter::Publish(Prepared::new(encoded, options.except, charge, trace), terms)
     }
 
     fn count_publication(&self, len: usize) {
@@ -206,7 +238,7 @@ impl Hub {
         let sessions = self.inner.registry.of_user(user);
         let target = Target::User(user.clone());
         let encoded = Encoded::new(Publication { target, message }, None, &shared.memory);
-        let prepared = Prepared::new(encoded, None, charge);
+        let prepared = Prepared::new(encoded, None, charge, None);
         self.count_publication(len);
         let reached = sessions.len();
         for session in sessions {

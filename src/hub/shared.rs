@@ -28,6 +28,7 @@ use crossbeam_queue::SegQueue;
 use super::busy::Busy;
 use super::channel::{Channel, Letter};
 use super::directory::Directory;
+use super::endings::Endings;
 use super::flow::Flow;
 use super::inbox::Inbox;
 use super::lane::Item;
@@ -40,6 +41,7 @@ use crate::base::limits::{HubLimits, SlowConsumerPolicy};
 use crate::base::memory::{Memory, Pressure};
 use crate::base::position::Epochs;
 use crate::base::refused::Bound;
+use crate::base::trace::Tracer;
 use crate::outbox::queue::{Bounds, Squeeze};
 
 /// Ticks in which all channels that keep something are asked to let go of what is too old.
@@ -68,7 +70,10 @@ pub(crate) struct Shared {
     pub(crate) flow: Arc<Flow>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) endings: Endings,
     pub(crate) application: Option<Arc<dyn Application>>,
+    /// Where sampled publications are noted, if anywhere.
+    pub(crate) tracer: Option<Arc<Tracer>>,
 }
 
 /// One of the channels that there may be.

@@ -18,6 +18,7 @@ use super::deliver::Piece;
 use super::lane::Lane;
 use super::pass::Pass;
 use super::shared::Shared;
+use crate::base::trace::Ways;
 
 /// Bytes of a write that count as one more.
 const BYTES_PER_WRITE: usize = 2 << 10;
@@ -96,9 +97,10 @@ impl Lane {
         for slot in slots {
             let pass = &mut served[slot.pass as usize].1;
             let form = pass.snapshot[slot.member as usize].session.form;
-            pass.batch.join(form, &self.shared);
+            pass.join(form, &self.shared);
             pass.deliveries += (pass.batch.len() - slot.first as usize) as u64;
         }
+        let mut ways = begin_watch(served);
         let mut pieces: Vec<Piece<'_>> = Vec::new();
         for group in slots.chunk_by(|a, b| a.session == b.session) {
             let first = group[0];
@@ -114,8 +116,18 @@ impl Lane {
                     pieces.push(Piece { batch, range });
                 }
             }
-            if !pieces.is_empty() {
-                self.delivery.publications(session, &pieces);
+            match &mut ways {
+                _ if pieces.is_empty() => {}
+                None => self.delivery.publications(session, &pieces),
+                Some(ways) => {
+                    let way = self.delivery.publications_watched(session, &pieces);
+                    ways.extend(group.iter().map(|slot| (slot.pass as usize, way)));
+                }
+            }
+        }
+        for (pass, way) in ways.into_iter().flatten() {
+            if let Some(watch) = &mut served[pass].1.watch {
+                watch.add(way);
             }
         }
         self.note_waits(served);
@@ -133,13 +145,16 @@ impl Lane {
         }
     }
 
-    fn put_back(&mut self, key: usize, pass: Pass) {
+    fn put_back(&mut self, key: usize, mut pass: Pass) {
         let Some(work) = self.works.get_mut(&key) else { return };
         if pass.is_at_end() {
             let counters = &self.shared.counters.lanes()[self.index];
             counters.passes.add(1);
-            let took = Instant::now().duration_since(pass.began);
-            counters.pass_us.note(took.as_micros() as u64);
+            let now = Instant::now();
+            counters.pass_us.note(now.duration_since(pass.began).as_micros() as u64);
+            if let Some(watch) = pass.watch.take() {
+                watch.tell(&pass, self.index, now);
+            }
             drop(pass);
             if work.is_done() {
                 self.works.remove(&key);
@@ -152,12 +167,22 @@ impl Lane {
     }
 }
 
+/// Which way each delivery went, with the served pass that it is of; only if anybody watches one.
+fn begin_watch(served: &mut [(usize, Pass)]) -> Option<Vec<(usize, Ways)>> {
+    let mut watched = None;
+    for watch in served.iter_mut().filter_map(|(_, pass)| pass.watch.as_mut()) {
+        watch.begin_turn();
+        watched.get_or_insert_with(Vec::new);
+    }
+    watched
+}
+
 /// What writing a pass to one of its members counts as. In the form of the next one: nearly always
 /// they have but one.
 fn cost_each(pass: &mut Pass, shared: &Shared) -> usize {
     let Some(next) = pass.snapshot.get(pass.cursor) else { return 1 };
     let form = next.session.form;
-    pass.batch.join(form, shared);
+    pass.join(form, shared);
     let bytes = pass.batch.bytes(form, &(0..pass.batch.len())).len();
     bytes.div_ceil(BYTES_PER_WRITE).max(1)
 }

@@ -65,6 +65,15 @@ impl WireFormat {
     /// How many there are.
     pub(crate) const COUNT: usize = 3;
 
+    /// Its name in spans.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Json => "json",
+            Self::Sse => "sse",
+        }
+    }
+
     /// The publication as one whole WebSocket frame (RFC 6455 section 5.2) or event. `position` is
     /// where it is in the channel, if subscribers are told.
     pub fn encode(self, publication: &Publication, position: Option<StreamPosition>) -> Bytes {

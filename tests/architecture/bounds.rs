@@ -5,6 +5,7 @@ use super::source::{Allowed, Fault, Source, except, hold, sources};
 /// Files that name a queue, and what bounds it.
 const QUEUES: Allowed = &[
     ("src/base/sync.rs", "defines the queue and its stand-in for the model checker, holds none"),
+    ("src/base/trace/tracer.rs", "each publication takes room for its spans before it is put in"),
     (
         "src/hub/mailbox.rs",
         "publications are charged for by flow.rs before they are posted; memberships and replies \

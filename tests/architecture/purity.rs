@@ -10,6 +10,7 @@ const HUB_CLOCKS: Allowed = &[
     ("src/hub/pass.rs", "when a pass began, for the histogram of their durations"),
     ("src/hub/encoded.rs", "how long deflating a publication took, for its counter"),
     ("src/hub/prepared.rs", "when a publication was accepted, for the histogram of waits"),
+    ("src/hub/traced.rs", "when things happen to a sampled publication, and to no other"),
     ("src/hub/turn.rs", "when a pass ended, for the histogram of their durations, and of waits"),
 ];
 

@@ -17,6 +17,8 @@
 //! * `client`: the JavaScript client that the gateway serves; ignored, as it needs Node.js.
 //! * `peers`: permessage-deflate as others implement it; ignored, as it needs Node.js.
 //! * `policies`: channels with different policies in one session.
+//! * `logs`: what the log says of sessions, and what it never says.
+//! * `traces`: spans, as a collector gets them.
 //! * `embed`: the library inside somebody else's server.
 
 mod admin;
@@ -37,6 +39,7 @@ mod json;
 mod jwks;
 mod lifecycle;
 mod log_sink;
+mod logs;
 mod peers;
 mod policies;
 mod presence;
@@ -46,3 +49,4 @@ mod slow;
 mod sse;
 mod stalled;
 mod support;
+mod traces;

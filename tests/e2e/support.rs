@@ -165,11 +165,21 @@ impl Gateway {
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<Client, Refused> {
+        let stream = TcpStream::connect(self.addr).await.unwrap();
+        self.connect_over(stream, path, headers).await
+    }
+
+    /// The same over a connection that is there.
+    pub async fn connect_over(
+        &self,
+        stream: TcpStream,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Client, Refused> {
         let mut request = format!("ws://{}{path}", self.addr).into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let stream = TcpStream::connect(self.addr).await.unwrap();
         match within("a handshake", tokio_tungstenite::client_async(request, stream)).await {
             Ok((stream, response)) => {
                 let protocol = response.headers().get("sec-websocket-protocol");

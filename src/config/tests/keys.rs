@@ -8,7 +8,7 @@ use crate::base::channels::{ChannelOptions, HistoryOptions};
 use crate::base::limits::SlowConsumerPolicy;
 
 /// Keys whose effect cannot be read back as what was typed: each has its own test, by that name.
-const NOT_SHOWN: [(&str, &str); 31] = [
+const NOT_SHOWN: [(&str, &str); 34] = [
     ("api.keys", "a_list_is_overridden_as_a_whole"),
     ("api.keys_file", "key_files_are_read_beside_the_configuration"),
     ("admin.keys", "the_admin_page_has_keys_of_its_own"),
@@ -40,6 +40,9 @@ const NOT_SHOWN: [(&str, &str); 31] = [
     ("hooks.headers", "hooks_are_taken_whole"),
     ("hooks.ca_file", "hooks_are_taken_whole"),
     ("hooks.events", "hooks_are_taken_whole"),
+    ("traces.otlp_url", "where_traces_go_is_taken_whole"),
+    ("traces.headers", "where_traces_go_is_taken_whole"),
+    ("traces.ca_file", "where_traces_go_is_taken_whole"),
 ];
 
 fn keyed() -> World {
@@ -165,7 +168,8 @@ fn keys_that_are_not_shown_are_all_tested_by_name() {
         include_str!("keys.rs"),
         include_str!("listeners.rs"),
         include_str!("outgoing.rs"),
-        include_str!("admin.rs")
+        include_str!("admin.rs"),
+        include_str!("traces.rs")
     );
     let settings = keyed().set("auth.issuer=i").set("auth.audience=a").load().unwrap();
     for key in keys::all() {

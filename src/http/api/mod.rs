@@ -38,7 +38,8 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
 use super::state::State;
-use super::{body, guard, router};
+use super::{body, guard, router, traced};
+use crate::hub::traced::Drawn;
 use error::{ApiError, Code};
 
 /// The methods that are served.
@@ -82,11 +83,14 @@ struct Call<'a> {
     /// Publications that the hub took, and those it refused.
     accepted: usize,
     refused: usize,
+    /// Whether its publications are to be sampled.
+    drawn: Option<Drawn>,
 }
 
 /// Serves a request.
 pub(super) async fn call(state: &Arc<State>, request: Request<Incoming>) -> Answer {
     let method = router::api_method(request.uri().path()).to_owned();
+    let drawn = state.hub.draw(|| traced::parent(request.headers()));
     // A refusal before the body is read ends the connection: the body may be long.
     if let Err(refusal) = guard::check_key(state, &request) {
         return refuse(&refusal.closing());
@@ -95,14 +99,14 @@ pub(super) async fn call(state: &Arc<State>, request: Request<Incoming>) -> Answ
         return refuse(&no_method().closing());
     }
     match body::read(request, state.limits().body_bytes_max, state.hub.memory()).await {
-        Ok(body) => answer(state, &method, &body).await,
+        Ok(body) => answer(state, &method, &body, drawn).await,
         Err(refusal) => refuse(&refusal),
     }
 }
 
 /// Answers a request of a caller that may.
-async fn answer(state: &State, method: &str, body: &[u8]) -> Answer {
-    let mut call = Call::new(state);
+async fn answer(state: &State, method: &str, body: &[u8], drawn: Option<Drawn>) -> Answer {
+    let mut call = Call { drawn, ..Call::new(state) };
     let params = match params(body) {
         Ok(params) => params,
         Err(text) => return refuse(&Refusal::bad_request(text)),
@@ -158,7 +162,7 @@ fn params(body: &[u8]) -> Result<&RawValue, String> {
 impl<'a> Call<'a> {
     fn new(state: &'a State) -> Self {
         let items_left = state.limits().batch_items_max;
-        Self { state, items_left, is_batch: false, accepted: 0, refused: 0 }
+        Self { state, items_left, is_batch: false, accepted: 0, refused: 0, drawn: None }
     }
 
     async fn run(&mut self, method: &str, params: &RawValue) -> Outcome {

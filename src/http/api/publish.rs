@@ -29,6 +29,7 @@ use crate::base::ids::{ChannelName, UserId};
 use crate::base::limits::{PUBLISH_KEY_BYTES_MAX, TTL_MS_MAX};
 use crate::base::message::Message;
 use crate::base::position::StreamPosition;
+use crate::base::trace::Ingress;
 use crate::hub::{PublishError, PublishOptions, Version};
 
 /// The parameters of all three.
@@ -147,9 +148,10 @@ async fn publish_one(
     if options.version.is_some() && !keeps {
         return Err(ApiError::not_available("version needs a channel that keeps a history"));
     }
+    let trace = hub.begin(call.drawn, Ingress::Http);
     let published = match keeps {
-        true => hub.publish_positioned(channel, message, options).await,
-        false => hub.publish_with(channel, message, options),
+        true => hub.post_positioned(channel, message, options, trace).await,
+        false => hub.post(channel, message, options, None, trace),
     };
     note(call, &published);
     Ok(match published?.position {

@@ -13,7 +13,7 @@ use crate::hub::{Hub, SessionOptions};
 
 /// No channel here keeps anything, so nothing is waited for.
 fn answer_now(state: &State, method: &str, body: &str) -> Answer {
-    answer(state, method, body.as_bytes()).now_or_never().expect("an answer at once")
+    answer(state, method, body.as_bytes(), None).now_or_never().expect("an answer at once")
 }
 
 /// Status and body, parsed.

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::Method;
 
 use super::super::router;
-use super::super::state::tests::state;
+use super::super::state::tests::state_of;
 use super::*;
+use crate::base::trace::{TraceOptions, Tracer};
+use crate::hub::Hub;
 
 /// A sample: name, labels as written, value.
 type Sample = (String, String, f64);
@@ -36,7 +38,10 @@ fn is_name(name: &str) -> bool {
 }
 
 async fn shown() -> String {
-    let state = state(true);
+    let (sample_per_million, sampled_per_s_max, queue_spans_max) = (1_000_000, 1, 64);
+    let options = TraceOptions { sample_per_million, sampled_per_s_max, queue_spans_max };
+    let hub = Hub::builder().lanes(1).tracer(Some(Tracer::new(options))).build();
+    let state = state_of(hub, true);
     let found = router::find(&Method::GET, "/api/x");
     state.tally().answered(&found, StatusCode::METHOD_NOT_ALLOWED);
     let pass = &state.hub.counters().lanes()[0].pass_us;

@@ -26,6 +26,15 @@ impl Stream {
         Self::Other(Box::pin(stream))
     }
 
+    /// Writes what a bare socket takes now; anything else takes nothing at once.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+            Self::Other(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     fn io(&mut self) -> Pin<&mut dyn Duplex> {
         match self {
             Self::Tcp(stream) => {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -288,21 +289,42 @@ impl Accepted {
     }
 
     /// Writes the 101 and goes on as a session, in a task of its own. `early` is what came behind the
-    /// head.
+    /// head. What comes back, if the socket did not take the 101 at once, has to be awaited.
     ///
     /// # Cancel safety
-    /// Dropped before it is ready it ends the session, and the connection.
-    pub async fn run(self, mut stream: Stream, early: Bytes) {
-        let Self { mut connection, headers } = self;
-        let written = async {
-            stream.write_all(&head(&headers)).await?;
+    /// Dropped before it is ready, what comes back ends the session, and the connection.
+    #[must_use]
+    pub fn run(
+        self,
+        stream: Stream,
+        early: Bytes,
+    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let head = head(&self.headers);
+        match stream.try_write(&head) {
+            Ok(written) if written == head.len() => {
+                self.begin(stream, early);
+                None
+            }
+            written => Some(Box::pin(self.run_slowly(stream, early, head, written.unwrap_or(0)))),
+        }
+    }
+
+    /// Over TLS, for one. An error shows with the next write.
+    async fn run_slowly(self, mut stream: Stream, early: Bytes, head: Vec<u8>, written: usize) {
+        let rest = async {
+            stream.write_all(&head[written..]).await?;
             stream.flush().await
         };
-        if let Ok(Ok(())) = tokio::time::timeout(HAND_OVER, written).await {
-            let first = connection.begin(stream.into(), early);
-            // A task of its own, as small as it can be.
-            tokio::spawn(connection.run(first));
+        if let Ok(Ok(())) = tokio::time::timeout(HAND_OVER, rest).await {
+            self.begin(stream, early);
         }
+    }
+
+    fn begin(self, stream: Stream, early: Bytes) {
+        let Self { mut connection, .. } = self;
+        let first = connection.begin(stream.into(), early);
+        // A task of its own, as small as it can be.
+        tokio::spawn(connection.run(first));
     }
 }
 

@@ -133,34 +133,52 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
         _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
         () = tokio::time::sleep_until(due) => return note_no_request(&serving.state, peer),
     };
-    let Ok(First { bytes, upgrade }) = first else { return };
-    let caller = Caller { peer, permit, entrance };
-    let answered = match upgrade {
-        Some((request, head_len)) if http::asks_for_websocket(&request, caller.entrance.serves) => {
-            // Boxed: it may wait for others, and is gone when the session begins.
-            match Box::pin(caller.accept(request)).await {
-                Ok(accepted) => {
-                    drop((serving, caller));
-                    return accepted.run(stream, bytes.slice(head_len..)).await;
-                }
-                Err(answer) => Some(*answer),
+    let Ok(first) = first else { return };
+    // Boxed, the small and the large: what a task may become is what it always costs.
+    let begun = Begun { serving, caller: Caller { peer, permit, entrance }, stream, began };
+    if let Some((begun, read, answered)) = Box::pin(begun.upgrade(first)).await {
+        Box::pin(serve_rest(begun, read, answered, phases)).await;
+    }
+}
+
+/// A connection that has sent something.
+struct Begun {
+    serving: Serving,
+    caller: Caller,
+    stream: Stream,
+    began: Instant,
+}
+
+impl Begun {
+    /// Makes a session of it, if that is what was asked for first; otherwise it comes back with what was
+    /// read, and with the answer to that if there is one already.
+    async fn upgrade(self, first: First) -> Option<(Self, Bytes, Option<Answer>)> {
+        let First { bytes, upgrade } = first;
+        let serves = self.caller.entrance.serves;
+        let asked = upgrade.filter(|(request, _)| http::asks_for_websocket(request, serves));
+        let Some((request, head_len)) = asked else { return Some((self, bytes, None)) };
+        match self.caller.accept(request).await {
+            Ok(accepted) => {
+                let Self { serving, caller, stream, .. } = self;
+                drop((serving, caller));
+                let rest = accepted.run(stream, bytes.slice(head_len..));
+                rest?.await;
+                None
             }
+            Err(answer) => Some((self, bytes, Some(*answer))),
         }
-        _ => None,
-    };
-    // Boxed: most connections never come here.
-    let first = (stream, bytes, began, answered);
-    Box::pin(serve_rest(serving, caller, phases, first)).await;
+    }
 }
 
 /// What is not a WebSocket from its first read on; `answered` is the answer to the first request if
 /// there is one already.
 async fn serve_rest(
-    serving: Serving,
-    caller: Caller,
+    begun: Begun,
+    read: Bytes,
+    answered: Option<Answer>,
     phases: watch::Receiver<Phase>,
-    (stream, read, began, answered): (Stream, Bytes, Instant, Option<Answer>),
 ) {
+    let Begun { serving, caller, stream, began } = begun;
     let (stream, requests) = StrictStream::new(stream, read, began);
     let served = serve_http(&serving, stream, &requests, &caller, answered, phases);
     let taken_over = served.await;

@@ -8,6 +8,7 @@
 //! Invariant: a reader never writes to its socket. What it has to answer goes through the session's
 //! lane, like everything else.
 
+mod accepted;
 mod asking;
 mod discard;
 mod dispatch;
@@ -21,8 +22,9 @@ mod stream;
 mod strict;
 mod upgrade;
 
+pub use accepted::Accepted;
 pub use events::EventStream;
 pub use first::First;
 pub use stream::Stream;
 pub use strict::{Requests, StrictStream};
-pub use upgrade::{Accept, Accepted, Permit, UpgradeError, accept, upgrade};
+pub use upgrade::{Accept, Permit, UpgradeError, accept, upgrade};

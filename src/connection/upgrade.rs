@@ -3,20 +3,18 @@
 use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
 use http_body_util::{Empty, Full};
-use tokio::io::AsyncWriteExt as _;
 
+use super::accepted::Accepted;
 use super::dispatch::{Dialect, subscribed};
 use super::rate::PublishRate;
 use super::reader::Connection;
 use super::socket;
-use super::stream::Stream;
 use crate::base::access::{Authoriser, Grant};
 use crate::base::disconnect::Disconnect;
 use crate::base::ids::ChannelName;
@@ -28,7 +26,7 @@ use crate::protocol::{Form, WireFormat};
 
 /// How long the HTTP side may take to hand over the socket once it has the answer. The answer is
 /// written by then or never: 101 is under 200 bytes.
-const HAND_OVER: Duration = Duration::from_secs(5);
+pub(super) const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// What a connection holds for as long as it lives, whatever it becomes: a place among those that one
 /// address may have, say. As an extension of a request it goes over to the session ([`upgrade`]).
@@ -242,16 +240,6 @@ pub fn upgrade<B>(
     Ok(response)
 }
 
-/// A session that waits for the socket on which it was asked for, for whoever reads heads without hyper.
-///
-/// Dropping it ends the session.
-#[derive(Debug)]
-pub struct Accepted {
-    connection: Connection,
-    /// Those of the answer.
-    headers: HeaderMap,
-}
-
 /// The half of [`upgrade`] before the socket changes hands: checks the head of a request, opens the
 /// session, and subscribes it.
 ///
@@ -280,65 +268,6 @@ pub fn accept(
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer());
     }
     Ok(Accepted { connection, headers })
-}
-
-impl Accepted {
-    /// Keeps this for as long as the session lives.
-    pub fn hold(&mut self, permit: Option<Permit>) {
-        self.connection.hold(permit);
-    }
-
-    /// Writes the 101 and goes on as a session, in a task of its own. `early` is what came behind the
-    /// head. What comes back, if the socket did not take the 101 at once, has to be awaited.
-    ///
-    /// # Cancel safety
-    /// Dropped before it is ready, what comes back ends the session, and the connection.
-    #[must_use]
-    pub fn run(
-        self,
-        stream: Stream,
-        early: Bytes,
-    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let head = head(&self.headers);
-        match stream.try_write(&head) {
-            Ok(written) if written == head.len() => {
-                self.begin(stream, early);
-                None
-            }
-            written => Some(Box::pin(self.run_slowly(stream, early, head, written.unwrap_or(0)))),
-        }
-    }
-
-    /// Over TLS, for one. An error shows with the next write.
-    async fn run_slowly(self, mut stream: Stream, early: Bytes, head: Vec<u8>, written: usize) {
-        let rest = async {
-            stream.write_all(&head[written..]).await?;
-            stream.flush().await
-        };
-        if let Ok(Ok(())) = tokio::time::timeout(HAND_OVER, rest).await {
-            self.begin(stream, early);
-        }
-    }
-
-    fn begin(self, stream: Stream, early: Bytes) {
-        let Self { mut connection, .. } = self;
-        let first = connection.begin(stream.into(), early);
-        // A task of its own, as small as it can be.
-        tokio::spawn(connection.run(first));
-    }
-}
-
-/// The bytes of the 101.
-fn head(headers: &HeaderMap) -> Vec<u8> {
-    let mut head = Vec::with_capacity(256);
-    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-    for (name, value) in headers {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            head.extend_from_slice(part);
-        }
-    }
-    head.extend_from_slice(b"\r\n");
-    head
 }
 
 /// Opens the session and subscribes it.

@@ -62,7 +62,8 @@ def scenarios(some, many, seconds, rate, peers_with_many):
     return [
         Plan("lone", ["fanfare", "floor", *PEERS], "burst", burst(some, 1, seconds),
              f"one message at a time, {some:,} subscribers"),
-        Plan("lone-many", ["fanfare", "floor", *peers_with_many], "burst", burst(many, 1, seconds),
+        Plan("lone-many", ["fanfare", "floor", *peers_with_many], "burst",
+             burst(many, 1, 2 * seconds),
              f"one message at a time, {many:,} subscribers"),
         Plan("burst", ["fanfare", "floor-coalesce", *PEERS], "burst", burst(some, 32, seconds),
              f"32 in flight, {some:,} subscribers"),

@@ -16,7 +16,7 @@ use std::path::Path;
 use driver::{Browser, Tab, wait_for};
 use gateway::Gateway;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// One browser at a time: two of them starve each other on a small machine.
 static TURN: Mutex<()> = Mutex::new(());
@@ -292,6 +292,18 @@ fn an_event_source_comes_back_by_itself_and_sees_the_restart() {
     tab.script("source.close()");
 }
 
+/// Shows the page in this scheme and size, in which nothing may stick out and its own style has to be in use.
+fn show_as(tab: &Tab<'_>, scheme: &str, size: Value) {
+    let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+    tab.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
+    tab.devtools("Emulation.setDeviceMetricsOverride", size);
+    let is_wide = "return document.documentElement.scrollWidth > innerWidth";
+    assert_eq!(tab.script(is_wide), json!(false), "nothing sticks out to the side");
+    let ground = tab.script("return getComputedStyle(document.body).backgroundColor");
+    let expected = if scheme == "light" { "rgb(246, 246, 243)" } else { "rgb(15, 17, 21)" };
+    assert_eq!(ground, json!(expected), "the style is in use, in {scheme}");
+}
+
 /// In light, in dark, and as wide as a phone.
 fn take_pictures(tab: &Tab<'_>, name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser");
@@ -299,16 +311,9 @@ fn take_pictures(tab: &Tab<'_>, name: &str) {
     for (ending, scheme, width) in
         [("", "light", 0), ("-dark", "dark", 0), ("-phone", "light", 390)]
     {
-        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
-        tab.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
         let height = if width == 0 { 0 } else { 844 };
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 0, "mobile": width > 0 });
-        tab.devtools("Emulation.setDeviceMetricsOverride", size);
-        let is_wide = "return document.documentElement.scrollWidth > innerWidth";
-        assert_eq!(tab.script(is_wide), json!(false), "nothing sticks out to the side");
-        let ground = tab.script("return getComputedStyle(document.body).backgroundColor");
-        let expected = if scheme == "light" { "rgb(246, 246, 243)" } else { "rgb(15, 17, 21)" };
-        assert_eq!(ground, json!(expected), "the style is in use, in {scheme}");
+        show_as(tab, scheme, size);
         if width > 0 {
             tab.script("document.querySelector('.console').scrollIntoView()");
         }

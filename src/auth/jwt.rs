@@ -20,7 +20,7 @@
 //! looked at.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use std::{fmt, str};
 
 use base64::Engine as _;
@@ -34,6 +34,7 @@ use super::jwks::Jwks;
 use super::keys::{Algorithm, KEYS_MAX, KeySet, KeySettings};
 use super::source::KeySource;
 use crate::base::access::{Answering, Authoriser, Grant, Refusal, Rules};
+use crate::base::clock::since_1970;
 
 /// The longest token, in bytes: what fits in the 8 KiB that all headers of a request may have. A
 /// longer one is refused unread.
@@ -237,10 +238,7 @@ impl Trial<'_> {
 impl Authoriser for JwtAuthoriser {
     fn authorise(&self, token: Option<&str>, now: SystemTime) -> Result<Grant, Refusal> {
         let claims = self.verified(token.ok_or(Refusal::Missing)?, now)?;
-        // A machine that believes to live before 1970 is at 1970: nothing has expired there, and
-        // nothing has started.
-        let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        claims::grant(claims, &self.settings, now_s)
+        claims::grant(claims, &self.settings, since_1970(now).as_secs())
     }
 
     fn refetched(&self) -> Answering<bool> {

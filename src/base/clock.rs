@@ -18,6 +18,13 @@
 //! A reader may see one number new and the other old. Nothing compares the two.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The time since 1970 by the machine's clock. One that believes to live before that is at 1970: nothing
+/// has expired there, and nothing has started.
+pub fn since_1970(now: SystemTime) -> Duration {
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
 
 /// A coarse clock, read by all parts of a hub.
 #[derive(Debug, Default)]

@@ -10,13 +10,14 @@ mod tracer;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
 pub use parent::TraceParent;
 pub use tracer::{SpansLost, TraceCounters, TraceOptions, Tracer};
 
+use super::clock::since_1970;
 use super::ids::ChannelName;
 
 /// By which way a publication came in.
@@ -171,7 +172,7 @@ impl Trace {
         ingress: Ingress,
         began: Instant,
     ) -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix = since_1970(SystemTime::now());
         let began_unix = unix.saturating_sub(began.elapsed());
         Self { tracer, parent, ingress, began, began_unix, notes: Mutex::default() }
     }

@@ -2,13 +2,14 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::args::TokenArgs;
 use super::exit::Failure;
 use crate::auth::jwt::AuthSettings;
 use crate::auth::keys::{Algorithm, KeySettings, Material, SigningKey};
 use crate::auth::mint::{TokenClaims, mint};
+use crate::base::clock::since_1970;
 use crate::config::{self, Environment as _, Process};
 
 pub(crate) fn run(args: TokenArgs) -> Result<(), Failure> {
@@ -27,7 +28,7 @@ pub(crate) fn run(args: TokenArgs) -> Result<(), Failure> {
         );
     }
     let some = |patterns: Vec<String>| (!patterns.is_empty()).then_some(patterns);
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now_s = since_1970(SystemTime::now()).as_secs();
     let claims = TokenClaims {
         user: args.user,
         expires_unix_s: Some(now_s + args.expires_in),

@@ -63,8 +63,9 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Publishes and has a command answered; or comes back.
     pub(super) fn publish(self, hub: &Hub, session: &Arc<Session>) -> Flow {
-        let (id, keeps) =
-            (self.command.as_ref().and_then(Option::as_ref), hub.keeps_history(&self.channel));
+        let id = self.command.as_ref().and_then(Option::as_ref);
+        // Only a reply says the position.
+        let keeps = id.is_some() && hub.keeps_history(&self.channel);
         let receipt = id.filter(|_| keeps).map(|id| {
             let (hub, session, id) = (hub.clone(), session.clone(), id.clone());
             Receipt::new(move |taken| {

@@ -27,7 +27,10 @@ impl Stream {
     }
 
     /// Writes what a bare socket takes now; anything else takes nothing at once.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    ///
+    /// # Errors
+    /// Those of the socket; `WouldBlock` means nothing.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Unix(stream) => stream.try_write(bytes),

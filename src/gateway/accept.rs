@@ -160,11 +160,7 @@ impl Door {
         if !is_mute {
             // A fresh socket takes these bytes whole.
             let answer = ANSWERS[why as usize][usize::from(retry_after_s())].as_bytes();
-            let _ = match &stream {
-                Stream::Tcp(stream) => stream.try_write(answer),
-                Stream::Unix(stream) => stream.try_write(answer),
-                Stream::Other(_) => Ok(0),
-            };
+            let _ = stream.try_write(answer);
         }
         let places = &self.refused[usize::from(serving.is_some())];
         let Ok(place) = places.clone().try_acquire_owned() else { return };

@@ -131,7 +131,7 @@ pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entr
         first = First::read(&mut stream, limits.header_bytes_max, limits.headers_max) => first,
         // It was let in, and may ask once.
         _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
-        () = tokio::time::sleep_until(due) => return note_no_request(&serving.state, peer),
+        () = tokio::time::sleep_until(due) => return note_late(&serving.state, true, peer),
     };
     let Ok(first) = first else { return };
     // Boxed, the small and the large: what a task may become is what it always costs.
@@ -302,7 +302,7 @@ async fn serve_http(
             },
             Event::Late => {
                 if due() <= Instant::now() {
-                    note_late(state, requests, caller.peer);
+                    note_late(state, awaits_head(requests), caller.peer);
                     return None;
                 }
                 deadline.as_mut().reset(due());
@@ -370,14 +370,14 @@ fn note_end(state: &State, ended: hyper::Result<()>, peer: Peer) {
     tracing::debug!(%peer, "connection ended: {error}");
 }
 
-/// Nothing came at all.
-fn note_no_request(state: &State, peer: Peer) {
-    state.tally().heads_refused(HeadRefused::Timeout).add(1);
-    tracing::debug!(%peer, "connection ended: no request in time");
+/// Whether it is a head that has not come: the first one, or one that has begun.
+fn awaits_head(requests: &Requests) -> bool {
+    requests.latest().is_none() || requests.head_since().is_some()
 }
 
-fn note_late(state: &State, requests: &Requests, peer: Peer) {
-    if requests.latest().is_none() || requests.head_since().is_some() {
+/// No request came in time; a head was awaited, or the connection was only idle.
+fn note_late(state: &State, awaits_head: bool, peer: Peer) {
+    if awaits_head {
         state.tally().heads_refused(HeadRefused::Timeout).add(1);
     }
     tracing::debug!(%peer, "connection ended: no request in time");

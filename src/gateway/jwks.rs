@@ -12,7 +12,7 @@
 //!   with made up keys cost nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap, USER_AGENT};
@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use crate::auth::jwks::{self, JwksOrigin};
 use crate::auth::source::KeySource;
 use crate::base::access::Answering;
+use crate::base::clock::since_1970;
 use crate::base::outgoing::JwksCounters;
 use crate::config::JwksSettings;
 use crate::fetch::{Client, FetchError, TlsError, Url};
@@ -220,7 +221,7 @@ impl Fetcher {
         let now = SystemTime::now();
         self.source.set(read.keys, now + self.settings.stale_max);
         self.counters.keys.set(keys as i64);
-        let unix_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let unix_s = since_1970(now).as_secs();
         self.counters.fetched_unix_s.set(unix_s as i64);
         self.last = Some((reply.body, Instant::now()));
         if is_new {

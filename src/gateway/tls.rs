@@ -15,7 +15,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -30,6 +30,7 @@ use tokio_rustls::rustls::{
     Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
 
+use crate::base::clock::since_1970;
 use crate::config::{TlsSettings, TlsVersion};
 use crate::http::State;
 use not_after::not_after_unix_s;
@@ -222,7 +223,7 @@ fn certified_key(
     let not_after = not_after_unix_s(&chain[0]).ok_or_else(|| {
         TlsError::new(certificate_file, "the first certificate in it is malformed; replace it")
     })?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let now = since_1970(SystemTime::now()).as_secs();
     if not_after < i64::try_from(now).unwrap_or(i64::MAX) {
         let what = "the certificate is expired: no client would take it; renew it";
         return Err(TlsError::new(certificate_file, what));

@@ -1,6 +1,6 @@
 //! One question to the application, and its answer.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -13,6 +13,7 @@ use super::breaker::Change;
 use super::settings::HookSettings;
 use super::{Shared, signature};
 use crate::base::application::{Denial, REASON_BYTES_MAX, Refused};
+use crate::base::clock::since_1970;
 use crate::base::disconnect::CloseCode;
 use crate::base::outgoing::{Hook, HookResult, OneHook};
 use crate::fetch::{FetchError, Url};
@@ -172,7 +173,7 @@ pub(super) fn request(
         .header(USER_AGENT, concat!("fanfare/", env!("CARGO_PKG_VERSION")))
         .header("x-fanfare-hook", hook.name());
     if let Some(secret) = &settings.secret {
-        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let unix_s = since_1970(SystemTime::now()).as_secs();
         request = request.header(signature::HEADER, signature::sign(secret, unix_s, &body));
     }
     request.body(Full::new(body))

@@ -22,7 +22,7 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crossbeam_queue::ArrayQueue;
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ use tokio::sync::Notify;
 
 use super::settings::EventKind;
 use crate::base::application::HubEvent;
+use crate::base::clock::since_1970;
 use crate::base::disconnect::Reason;
 use crate::base::ids::{ChannelName, SessionId, UserId};
 use crate::base::outgoing::{EventLost, HookCounters};
@@ -79,10 +80,9 @@ impl Queue {
 
     /// Takes an event, or counts that there was no room for it.
     pub(super) fn push(&self, event: HubEvent<'_>, counters: &HookCounters) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let event = Event {
             sequence: self.next.fetch_add(1, Ordering::Relaxed),
-            unix_ms: now.map_or(0, |since| since.as_millis() as u64),
+            unix_ms: since_1970(SystemTime::now()).as_millis() as u64,
             kind: EventKind::of(&event),
             about: About::from(event),
         };

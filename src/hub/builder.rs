@@ -1,7 +1,7 @@
 //! How a hub is made, and the ticker that drives its clock.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use crossbeam_queue::SegQueue;
@@ -20,7 +20,7 @@ use super::sweep::TICK_MS;
 use super::{Hub, Inner};
 use crate::base::application::Application;
 use crate::base::channels::{ChannelOptions, ChannelRules};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, since_1970};
 use crate::base::counters::Counters;
 use crate::base::ids::SessionIds;
 use crate::base::limits::{DeflateSettings, HubLimits, SlowConsumerPolicy};
@@ -183,7 +183,7 @@ impl HubBuilder {
 }
 
 fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    since_1970(SystemTime::now()).as_secs()
 }
 
 /// Ticks the clock, the sweeps and the tidying until the hub is gone.

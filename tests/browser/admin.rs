@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::driver::{Browser, Tab, wait_for};
 use super::gateway::Gateway;
-use super::{TURN, assert_no_complaints};
+use super::{TURN, assert_no_complaints, show_as};
 
 const KEYS: &str = "[admin]\nkeys = ['an-admin-key-for-tests']\n\
     read_only_keys = ['a-read-only-key-for-tests']\n[hub]\nping_interval_ms = 600000\n\
@@ -243,15 +243,8 @@ fn take_pictures(tab: &Tab<'_>) {
         ("-dark", "dark", 1_360, 1_340),
         ("-phone", "light", 360, 780),
     ] {
-        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
-        tab.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
-        tab.devtools("Emulation.setDeviceMetricsOverride", size);
-        let is_wide = "return document.documentElement.scrollWidth > innerWidth";
-        assert_eq!(tab.script(is_wide), json!(false), "nothing sticks out to the side");
-        let ground = tab.script("return getComputedStyle(document.body).backgroundColor");
-        let expected = if scheme == "light" { "rgb(246, 246, 243)" } else { "rgb(15, 17, 21)" };
-        assert_eq!(ground, json!(expected), "the style is in use, in {scheme}");
+        show_as(tab, scheme, size);
         fs::write(folder.join(format!("admin{ending}.png")), tab.picture()).expect("a picture");
     }
     tab.script("document.querySelector('#slow .open').click()");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Gateway};
+use crate::support::{Client, Gateway, HELD_FOR_PEERS};
 
 const RULES: &str = "[hub]\nlanes = 2\n[[channels.rules]]\nmatch = 'busy'\n\
     history_publications_max = 200\nhistory_age_max_ms = 1000\npresence = true\njoin_leave = true\n";
@@ -107,15 +107,7 @@ async fn churn(time: Duration) {
     assert!(published > 100, "{published}");
     assert_eq!(gateway.metric("fanfare_publications_total").await, published as f64);
     // Afterwards everything is empty.
-    for name in [
-        "fanfare_sessions",
-        "fanfare_subscriptions",
-        "fanfare_channels",
-        "fanfare_writers",
-        "fanfare_history_bytes",
-        "fanfare_publication_bytes_pending",
-        "fanfare_memory_bytes",
-    ] {
+    for name in HELD_FOR_PEERS {
         gateway.until_metric(name, |value| value == 0.0).await;
     }
     assert_eq!(gateway.metric("fanfare_presence_events_dropped_total").await, 0.0);

@@ -15,6 +15,17 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// How long anything may take before a test says what it waited for.
+/// Metrics of what is held for peers: 0 when there are none.
+pub const HELD_FOR_PEERS: [&str; 7] = [
+    "fanfare_sessions",
+    "fanfare_subscriptions",
+    "fanfare_channels",
+    "fanfare_writers",
+    "fanfare_history_bytes",
+    "fanfare_publication_bytes_pending",
+    "fanfare_memory_bytes",
+];
+
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Raises this process's limit of open files to what the system allows: shells commonly start

@@ -4,7 +4,7 @@ mod outcome;
 mod steady;
 mod storm;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::BenchError;
 use super::companion::Companion;
@@ -12,6 +12,7 @@ use super::measure::{Cpu, own_cpu, own_waiting};
 use super::options::Scenario;
 use super::report::Report;
 use super::rig::Rig;
+use crate::base::clock::since_1970;
 use outcome::Findings;
 
 /// Points of the course at most, and how far they are apart at least.
@@ -23,7 +24,7 @@ const BACKLOG_MAX: Duration = Duration::from_secs(60);
 
 /// Runs the scenario of the options.
 pub(crate) fn run(rig: &mut Rig<'_>) -> Result<Report, BenchError> {
-    let mut found = Findings::new(began_unix_ms());
+    let mut found = Findings::new(since_1970(SystemTime::now()).as_millis() as u64);
     found.rss_before = rig.server.as_ref().map(|server| server.resident_bytes());
     connect_all(rig, &mut found)?;
     rig.companion = Companion::start(&rig.options)?;
@@ -57,10 +58,6 @@ pub(crate) fn run(rig: &mut Rig<'_>) -> Result<Report, BenchError> {
         );
     }
     Ok(report)
-}
-
-fn began_unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Everybody connects, and then nothing happens for a moment.

@@ -5,7 +5,7 @@
 //! files of `/proc`.
 
 use std::collections::HashMap;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
@@ -14,6 +14,7 @@ use super::super::metrics::Process;
 use super::super::state::State;
 use super::feed::ROWS_MAX;
 use super::look;
+use crate::base::clock::since_1970;
 use crate::base::counters::PASS_US_BOUNDS;
 use crate::base::disconnect::Reason;
 use crate::base::ids::ChannelName;
@@ -121,7 +122,8 @@ impl Sampler {
         let publications = rate(now.publications, before.publications);
         let cpu = round((now.cpu_s - before.cpu_s) / seconds);
         let (counters, memory) = (state.hub.counters(), state.hub.memory());
-        let (behind, unix_ms) = (counters.writers.get().max(0), unix_ms());
+        let (behind, unix_ms) =
+            (counters.writers.get().max(0), since_1970(SystemTime::now()).as_millis() as u64);
         let row = json!([
             unix_ms,
             counters.sessions.get(),
@@ -247,10 +249,6 @@ fn quantile_us(buckets: &Buckets, share: f64) -> Option<u64> {
 /// To a thousandth: more is noise, and bytes on the way.
 fn round(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
-}
-
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 #[cfg(test)]

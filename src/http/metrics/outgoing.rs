@@ -1,9 +1,10 @@
 //! The metrics of requests that the gateway makes itself: for keys of tokens, and to the application.
 
 use std::fmt::Display;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::{Kind, Metric, Source};
+use crate::base::clock::since_1970;
 use crate::base::counters::PASS_US_BOUNDS;
 use crate::base::outgoing::{EventLost, Hook, HookCounters, HookResult, JwksCounters, OneHook};
 
@@ -39,7 +40,7 @@ pub(super) const METRICS: &[Metric] = &[
         kind: Kind::Gauge,
         read: |from, to| {
             let fetched = jwks(from).fetched_unix_s.get();
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+            let now = since_1970(SystemTime::now()).as_secs();
             if fetched > 0 {
                 to.one((now as i64 - fetched).max(0));
             }

@@ -17,11 +17,18 @@ use std::time::Instant;
 use super::deliver::Piece;
 use super::lane::Lane;
 use super::pass::Pass;
+use super::roster::Member;
 use super::shared::Shared;
 use crate::base::trace::Ways;
 
 /// Bytes of a write that count as one more.
 const BYTES_PER_WRITE: usize = 2 << 10;
+
+/// Members that are looked at, one right after the other, before the first of them is written to.
+/// Their sessions are not in the cache (see [`Session`](super::session::Session)); looked at together
+/// they come from memory together, while a send between two would make each wait for its own. More
+/// than a few would be gone again before it is their turn.
+const LOOK_AHEAD: usize = 16;
 
 /// One member's share of the turn: member `member` of served pass `pass` gets that pass's
 /// publications from `first` on.
@@ -93,24 +100,49 @@ impl Lane {
         }
     }
 
-    fn flush(&mut self, slots: &[Slot], served: &mut [(usize, Pass)]) {
-        for slot in slots {
-            let pass = &mut served[slot.pass as usize].1;
-            let form = pass.snapshot[slot.member as usize].session.form;
-            pass.join(form, &self.shared);
-            pass.deliveries += (pass.batch.len() - slot.first as usize) as u64;
+    /// Writes a few at a time, see [`LOOK_AHEAD`].
+    fn flush(&mut self, mut slots: &[Slot], served: &mut [(usize, Pass)]) {
+        let mut ways = None;
+        let mut is_first = true;
+        while !slots.is_empty() {
+            let next;
+            (next, slots) = split_between_sessions(slots, LOOK_AHEAD);
+            for slot in next {
+                let pass = &mut served[slot.pass as usize].1;
+                let form = pass.snapshot[slot.member as usize].session.form;
+                pass.join(form, &self.shared);
+                pass.deliveries += (pass.batch.len() - slot.first as usize) as u64;
+            }
+            if std::mem::take(&mut is_first) {
+                ways = begin_watch(served);
+            }
+            self.write(next, served, ways.as_mut());
         }
-        let mut ways = begin_watch(served);
+        for (pass, way) in ways.into_iter().flatten() {
+            if let Some(watch) = &mut served[pass].1.watch {
+                watch.add(way);
+            }
+        }
+        self.note_waits(served);
+    }
+
+    fn write(
+        &mut self,
+        slots: &[Slot],
+        served: &[(usize, Pass)],
+        mut ways: Option<&mut Vec<(usize, Ways)>>,
+    ) {
         let mut pieces: Vec<Piece<'_>> = Vec::new();
         for group in slots.chunk_by(|a, b| a.session == b.session) {
             let first = group[0];
-            let session = &served[first.pass as usize].1.snapshot[first.member as usize].session;
+            let member = &served[first.pass as usize].1.snapshot[first.member as usize];
+            let Member { session, id, .. } = member;
             pieces.clear();
             for slot in group {
                 let batch = &served[slot.pass as usize].1.batch;
                 let range = slot.first as usize..batch.len();
-                if batch.excludes(session.id) {
-                    let stretches = batch.stretches(session.id, range);
+                if batch.excludes(*id) {
+                    let stretches = batch.stretches(*id, range);
                     pieces.extend(stretches.into_iter().map(|range| Piece { batch, range }));
                 } else {
                     pieces.push(Piece { batch, range });
@@ -125,12 +157,6 @@ impl Lane {
                 }
             }
         }
-        for (pass, way) in ways.into_iter().flatten() {
-            if let Some(watch) = &mut served[pass].1.watch {
-                watch.add(way);
-            }
-        }
-        self.note_waits(served);
     }
 
     /// Once a turn and pass, not once a delivery: a clock read takes 25 ns.
@@ -165,6 +191,15 @@ impl Lane {
         }
         self.ring.push_back(key);
     }
+}
+
+/// The first `most` slots, and those after them that are the same session's; and the rest.
+fn split_between_sessions(slots: &[Slot], most: usize) -> (&[Slot], &[Slot]) {
+    let mut end = most.min(slots.len());
+    while end < slots.len() && slots[end].session == slots[end - 1].session {
+        end += 1;
+    }
+    slots.split_at(end)
 }
 
 /// Which way each delivery went, with the served pass that it is of; only if anybody watches one.

@@ -104,18 +104,24 @@ pub(crate) enum Closing {
     Already,
 }
 
-/// See the module.
+/// See the module. In this order: the state stands beside what follows an outbox in a session, the
+/// queue beside what stands before it.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Outbox {
-    state: AtomicU8,
     queue: Mutex<Option<Box<Queue>>>,
+    state: AtomicU8,
 }
 
 impl Outbox {
+    /// Where the state stands, for whoever arranges what is looked at together.
+    #[cfg(test)]
+    pub(crate) const STATE_AT: usize = std::mem::offset_of!(Outbox, state);
+
     /// For a session whose socket is not there yet: `Parked`, so that everything queues up.
     pub(crate) fn new(memory: &Arc<Memory>) -> Self {
         let queue = Mutex::new(Some(Queue::counted(memory)));
-        Self { state: AtomicU8::new(State::Parked as u8), queue }
+        Self { queue, state: AtomicU8::new(State::Parked as u8) }
     }
 
     /// The state now; a hint to everybody but the lane (see the module, rule 2).

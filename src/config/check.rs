@@ -211,6 +211,7 @@ fn http(raw: &RawHttp) -> HttpLimits {
             .unwrap_or(default.handshakes_wait_max_ms),
         handshakes_lag_max_ms: raw.handshakes_lag_max_ms.unwrap_or(default.handshakes_lag_max_ms),
         send_buffer_bytes: raw.send_buffer_bytes.unwrap_or(default.send_buffer_bytes),
+        unsent_bytes_max: raw.unsent_bytes_max.unwrap_or(default.unsent_bytes_max),
         tcp_user_timeout_ms: raw.tcp_user_timeout_ms.unwrap_or(default.tcp_user_timeout_ms),
     }
 }

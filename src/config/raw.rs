@@ -228,6 +228,7 @@ pub(crate) struct RawHttp {
     pub(crate) handshakes_wait_max_ms: Option<u64>,
     pub(crate) handshakes_lag_max_ms: Option<u64>,
     pub(crate) send_buffer_bytes: Option<usize>,
+    pub(crate) unsent_bytes_max: Option<u32>,
     pub(crate) tcp_user_timeout_ms: Option<u64>,
 }
 

@@ -97,6 +97,7 @@ fn set_options(socket: &Socket, limits: &HttpLimits) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(Duration::from_millis(limits.tcp_user_timeout_ms)))?;
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(limits.send_buffer_bytes)?;
+    socket.set_tcp_notsent_lowat(limits.unsent_bytes_max)?;
     socket.set_nonblocking(true)
 }
 
@@ -177,6 +178,7 @@ mod tests {
         let limits = HttpLimits {
             tcp_user_timeout_ms: 12_345,
             send_buffer_bytes: 77_000,
+            unsent_bytes_max: 5_555,
             ..HttpLimits::default()
         };
         let listener = tcp("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
@@ -187,6 +189,7 @@ mod tests {
         assert!(inherited.tcp_nodelay().unwrap());
         // Linux doubles it, for what it needs itself.
         assert_eq!(inherited.send_buffer_size().unwrap(), 154_000);
+        assert_eq!(inherited.tcp_notsent_lowat().unwrap(), 5_555);
     }
 
     #[tokio::test]

@@ -52,7 +52,12 @@ pub(super) const KEYS: &[Key] = &[
          the client, in the API, in logs and for the bounds for one address. By default nobody is.")
         .example("[\"10.0.0.0/8\", \"unix\"]"),
     number("http.send_buffer_bytes", (1 << 12, GIB), |s| int(s.http.send_buffer_bytes),
-        "Bytes that the kernel keeps for one connection that does not read (SO_SNDBUF)."),
+        "Bytes that the kernel keeps for one connection at most, sent and not acknowledged ones among \
+         them (SO_SNDBUF): what can be on its way to a peer that is far off."),
+    number("http.unsent_bytes_max", (1 << 10, GIB), |s| int(s.http.unsent_bytes_max),
+        "Bytes that the kernel keeps for one connection that it cannot send yet (TCP_NOTSENT_LOWAT). \
+         Beyond it a session counts as behind, and what waits for it waits here, shared with others \
+         and under the channel's policy."),
     number("http.tcp_user_timeout_ms", (1_000, HOUR_MS), |s| int(s.http.tcp_user_timeout_ms),
         "How long the kernel lets sent bytes go without an acknowledgement before it ends the \
          connection (TCP_USER_TIMEOUT)."),

@@ -258,3 +258,22 @@ async fn one_that_reads_just_fast_enough_stays_and_the_others_do_not_feel_it() {
     publish(&gateway, 4_711).await;
     assert_eq!(number_of(&slow.next().await), 4_711, "and it is a healthy session again");
 }
+
+/// What the kernel cannot send yet would be a copy for each who is behind, and out of reach of policies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_kernel_cannot_send_waits_in_the_outbox() {
+    let behind = async |unsent_bytes_max| {
+        let unsent = [("FANFARE_HTTP_UNSENT_BYTES_MAX", unsent_bytes_max)];
+        let gateway = Gateway::start(&[], &unsent).await;
+        let clients = stalled(&gateway, 1).await;
+        // 192 KiB: more than a peer's window on loopback, and less than the buffer for sending.
+        for number in 0..6 {
+            publish(&gateway, number).await;
+        }
+        gateway.until_metric("fanfare_deliveries_total", |count| count == 6.0).await;
+        drop(clients);
+        gateway.metric("fanfare_writes_blocked_total").await
+    };
+    assert_eq!(behind("1048576").await, 0.0);
+    assert_eq!(behind("1024").await, 1.0);
+}

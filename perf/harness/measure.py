@@ -104,12 +104,14 @@ def run_all(plans, peers, repetitions, curve_repetitions):
     by_name = {peer.name: peer for peer in peers}
     results = {plan.key: {} for plan in plans}
     began = time.monotonic()
-    for repetition in range(repetitions):
+    for repetition in range(repetitions * max((plan.turns for plan in plans), default=1)):
         for plan in plans:
-            if plan.curve and repetition >= curve_repetitions:
-                continue
+            most = curve_repetitions if plan.curve else repetitions
             for name in plan.servers:
                 peer = by_name.get(name)
+                is_compared = name == "fanfare" or name.startswith("floor")
+                if repetition >= most * (plan.turns if is_compared else 1):
+                    continue
                 if peer is None or peer.absent:
                     continue
                 for variant in plan.variants:
@@ -171,8 +173,20 @@ class Figures:
         return statistics.median(values) if values else None
 
     def ratio(self, key, ours, theirs, figure, key_of_theirs=None, figure_of_theirs=None):
-        """The median of the ratios of each repetition: what slowed one slowed its neighbour."""
+        """The median of the ratios of each turn: what slowed one slowed its neighbour."""
+        ratios = self.ratios(key, ours, theirs, figure, key_of_theirs, figure_of_theirs)
+        return statistics.median(ratios) if ratios else None
+
+    def ratios(self, key, ours, theirs, figure, key_of_theirs=None, figure_of_theirs=None):
+        """Turn by turn."""
         pairs = zip(self.samples(key, ours, figure),
                     self.samples(key_of_theirs or key, theirs, figure_of_theirs or figure))
-        ratios = [our / their for our, their in pairs if our is not None and their]
-        return statistics.median(ratios) if ratios else None
+        return [our / their for our, their in pairs if our is not None and their]
+
+    def spread(self, key, ours, theirs, figure):
+        """How far the turns are apart, in words."""
+        ratios = self.ratios(key, ours, theirs, figure)
+        if len(ratios) < 8:
+            return ""
+        low, _, high = statistics.quantiles(ratios, n=4)
+        return f"{len(ratios)} turns, half of them {low:.2f} to {high:.2f}"

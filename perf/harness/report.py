@@ -89,7 +89,8 @@ def machine_text(run):
     kind = "a virtual machine" if machine["virtual"] else "bare metal"
     return (
         f"{machine['date']}, commit {machine['commit']}, `{run['command']}`, "
-        f"{run['repetitions']} repetitions ({run['curve_repetitions']} for the curves), "
+        f"{run['repetitions']} repetitions ({run['curve_repetitions']} for the curves, and up to four times "
+        "as many turns where a limit is near 1), "
         f"{run['seconds'] / 60:.0f} minutes.\n\n"
         f"Machine: {machine['cpu']}, {machine['cores']} cores of {kind}, {machine['memory_gib']} GiB, "
         f"Linux {machine['kernel']}, {machine['rustc']}; load average before: "

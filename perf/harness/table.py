@@ -29,18 +29,18 @@ class Row:
 def rows(figures, plans, absent):
     """The table, from one run."""
     title = {plan.key: plan.title for plan in plans}
-    lone = figures.ratio("lone", "fanfare", "floor", PER_DELIVERY)
-    many = figures.ratio("lone-many", "fanfare", "floor", PER_DELIVERY)
-    burst = figures.ratio("burst", "fanfare", "floor-coalesce", PER_DELIVERY)
     mixed = figures.ratio("mixed", "fanfare", "floor", PER_DELIVERY)
     accept = figures.ratio("idle", "fanfare", "floor", "connect_cpu_us")
     memory = figures.median("idle", "fanfare", "rss_per_connection_kib")
-    lanes = {key: figures.ratio(key, "two lanes", "one lane", PER_DELIVERY)
-             for key in ("lanes-lone", "lanes-burst")}
+    def per_delivery(what, key, ours, theirs, limit):
+        pair = (key, ours, theirs, PER_DELIVERY)
+        return Row(f"CPU a delivery, {what}", figures.ratio(*pair), limit, note=figures.spread(*pair))
+
     table = [
-        Row(f"CPU a delivery, {title['lone']}, to the bare loop", lone, 1.06),
-        Row(f"CPU a delivery, {title['lone-many']}, to the bare loop", many, 1.06),
-        Row(f"CPU a delivery, {title['burst']}, to the coalescing loop", burst, 1.05),
+        per_delivery(f"{title['lone']}, to the bare loop", "lone", "fanfare", "floor", 1.06),
+        per_delivery(f"{title['lone-many']}, to the bare loop", "lone-many", "fanfare", "floor", 1.06),
+        per_delivery(f"{title['burst']}, to the coalescing loop", "burst", "fanfare",
+                     "floor-coalesce", 1.05),
         stream(figures, title["stream"]),
         Row(f"CPU a delivery, {title['mixed']}, to the bare loop", mixed, 1.25),
         deflate(figures, title["json"]),
@@ -52,9 +52,9 @@ def rows(figures, plans, absent):
             figures.ratio("stalled", "fanfare", "fanfare", "p99_us",
                           key_of_theirs="stalled-none"), 1.2),
     ]
-    for key, ratio in lanes.items():
-        table.append(Row(f"CPU a delivery, two lanes on two cores (one shared with the load), to "
-                         f"one lane on one: {title[key]}", ratio, 1.1))
+    for key in ("lanes-lone", "lanes-burst"):
+        table.append(per_delivery(f"two lanes on two cores (one shared with the load), to one lane on "
+                                  f"one: {title[key]}", key, "two lanes", "one lane", 1.1))
     table += gorilla(figures, absent)
     return table
 

@@ -110,6 +110,12 @@
 //!   nor chunks, so the session has the bare socket, as one of a WebSocket has.
 //! * **No state for the direct write.** Only the lane leaves the idle state, so it needs no exchange
 //!   to write in it: one load per member is all ([`outbox`]).
+//! * **A delivery waits for memory once in sixteen.** A send touches more than a cache holds, so nothing of
+//!   the next session is in it. What a delivery needs of one is one line, the kernel is asked directly
+//!   and not by way of tokio's record of the socket, and sixteen are looked at before the first is
+//!   written to, so that they come together. Own time per delivery: 0.46 to 0.18 µs, of 6.
+//! * **What the kernel cannot send yet is bounded for itself**, far below its buffer: in the kernel
+//!   it is a copy for each who is behind, in the outbox it is shared, counted and subject to policies.
 //! * **A stream that is neither TCP nor a Unix socket** is written by a writer task only: it may
 //!   buffer what it takes, and only a task can wait until that is flushed.
 //!

@@ -1,17 +1,17 @@
 //! A socket that connections come in by: TCP, Unix, or either from a parent.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, os};
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::inherited::Inherited;
+use super::listening::Listening;
 use crate::base::limits::HttpLimits;
 use crate::config::ListenAddress;
 use crate::connection::Stream;
@@ -24,9 +24,9 @@ const BACKLOG: i32 = 4_096;
 /// See the module.
 #[derive(Debug)]
 pub(super) enum Listener {
-    Tcp(TcpListener),
+    Tcp(Listening),
     Unix {
-        listener: UnixListener,
+        listening: Listening,
         send_buffer_bytes: usize,
         /// Removed at the end, if it was made here.
         _path: Option<OwnPath>,
@@ -59,15 +59,16 @@ impl Listener {
     /// The next connection.
     pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((stream.into(), Peer::At(peer)))
+            Self::Tcp(listening) => {
+                let (socket, peer) = listening.accept().await?;
+                let peer = peer.ok_or(io::ErrorKind::InvalidData)?.try_into()?;
+                Ok((TcpStream::from_std(socket.into())?.into(), Peer::At(peer)))
             }
-            Self::Unix { listener, send_buffer_bytes, .. } => {
-                let (stream, _) = listener.accept().await?;
+            Self::Unix { listening, send_buffer_bytes, .. } => {
+                let (socket, _) = listening.accept().await?;
                 // Not inherited from the listener. It cannot fail on a socket that is open.
-                let _ = SockRef::from(&stream).set_send_buffer_size(*send_buffer_bytes);
-                Ok((stream.into(), Peer::Local))
+                let _ = SockRef::from(&socket).set_send_buffer_size(*send_buffer_bytes);
+                Ok((UnixStream::from_std(socket.into())?.into(), Peer::Local))
             }
         }
     }
@@ -75,7 +76,7 @@ impl Listener {
     /// Where it is, if that is an IP address.
     pub(super) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Tcp(listening) => listening.socket().local_addr().ok()?.as_socket(),
             Self::Unix { .. } => None,
         }
     }
@@ -83,14 +84,14 @@ impl Listener {
 
 /// Listens on an address. What is accepted inherits the options (Linux: `inet_csk_clone_lock`
 /// copies the socket), which costs no call per connection.
-fn tcp(address: SocketAddr, limits: &HttpLimits) -> io::Result<TcpListener> {
+fn tcp(address: SocketAddr, limits: &HttpLimits) -> io::Result<Listening> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Or a restart would wait until the old connections' ports are forgotten.
     socket.set_reuse_address(true)?;
     set_options(&socket, limits)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Listening::new(socket)
 }
 
 fn set_options(socket: &Socket, limits: &HttpLimits) -> io::Result<()> {
@@ -114,9 +115,8 @@ fn unix(path: &Path, limits: &HttpLimits) -> io::Result<Listener> {
 }
 
 fn unix_from(socket: Socket, path: Option<OwnPath>, limits: &HttpLimits) -> io::Result<Listener> {
-    let listener = os::unix::net::UnixListener::from(OwnedFd::from(socket));
     Ok(Listener::Unix {
-        listener: UnixListener::from_std(listener)?,
+        listening: Listening::new(socket)?,
         send_buffer_bytes: limits.send_buffer_bytes,
         _path: path,
     })
@@ -128,14 +128,14 @@ fn from_parent(socket: Socket, limits: &HttpLimits) -> io::Result<Listener> {
         return unix_from(socket, None, limits);
     }
     set_options(&socket, limits)?;
-    Ok(Listener::Tcp(TcpListener::from_std(socket.into())?))
+    Listening::new(socket).map(Listener::Tcp)
 }
 
 /// A socket of a program that was killed: it is in the way of the next, and nobody listens on it.
 fn is_left_over(path: &Path) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     is_socket
-        && os::unix::net::UnixStream::connect(path)
+        && std::os::unix::net::UnixStream::connect(path)
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
@@ -168,7 +168,7 @@ impl Drop for OwnPath {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpStream;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -182,7 +182,8 @@ mod tests {
             ..HttpLimits::default()
         };
         let listener = tcp("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
-        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let address = listener.socket().local_addr().unwrap().as_socket().unwrap();
+        let _peer = TcpStream::connect(address).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         let inherited = SockRef::from(&accepted);
         assert_eq!(inherited.tcp_user_timeout().unwrap(), Some(Duration::from_millis(12_345)));
@@ -197,7 +198,7 @@ mod tests {
         let name = format!("fanfare-{}.sock", std::process::id());
         let path = std::env::temp_dir().join(name);
         let limits = HttpLimits::default();
-        drop(os::unix::net::UnixListener::bind(&path).unwrap());
+        drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let listener = unix(&path, &limits).unwrap();
         assert_eq!(unix(&path, &limits).unwrap_err().kind(), io::ErrorKind::AddrInUse);

@@ -11,6 +11,7 @@ mod error;
 mod inherited;
 mod jwks;
 mod listener;
+mod listening;
 mod notify;
 mod outward;
 mod pace;

@@ -7,20 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Empty, Full};
 
-use super::accepted::Accepted;
+use super::accepted::{Accepted, Switch};
 use super::dispatch::{Dialect, subscribed};
+use super::head::Head;
 use super::rate::PublishRate;
 use super::reader::Connection;
 use super::socket;
 use crate::base::access::{Authoriser, Grant};
 use crate::base::disconnect::Disconnect;
 use crate::base::ids::ChannelName;
-use crate::base::limits::MessageLimits;
+use crate::base::limits::{HubLimits, MessageLimits};
 use crate::base::retry::retry_after_s;
-use crate::frame::{self, Deflate, HandshakeError};
+use crate::frame::{self, Deflate, Handshake, HandshakeError};
 use crate::hub::{Hub, OpenError, SessionOptions, SubscribeError};
 use crate::protocol::{Form, WireFormat};
 
@@ -222,7 +223,8 @@ pub fn upgrade<B>(
 ) -> Result<Response<Empty<Bytes>>, UpgradeError> {
     let (parts, body) = request.into_parts();
     let send_buffer = accept.send_buffer_bytes;
-    let Accepted { mut connection, headers } = self::accept(hub, &parts, accept)?;
+    let handshake = frame::check(&parts).map_err(UpgradeError::Handshake)?;
+    let Accepted { mut connection, answer } = open(hub, handshake, accept)?;
     connection.hold(parts.extensions.get::<Permit>().cloned());
     let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     tokio::spawn(async move {
@@ -236,7 +238,7 @@ pub fn upgrade<B>(
     });
     let mut response = Response::new(Empty::new());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *response.headers_mut() = headers;
+    *response.headers_mut() = answer.headers();
     Ok(response)
 }
 
@@ -245,37 +247,31 @@ pub fn upgrade<B>(
 ///
 /// # Errors
 /// [`UpgradeError`]; nothing has changed then.
-pub fn accept(
-    hub: &Hub,
-    parts: &request::Parts,
-    mut accept: Accept,
-) -> Result<Accepted, UpgradeError> {
-    let handshake = frame::check(parts).map_err(UpgradeError::Handshake)?;
-    let key = HeaderValue::from_str(&handshake.accept)
-        .map_err(|_| UpgradeError::Handshake(HandshakeError::Key))?;
-    let may_deflate = accept.deflate && hub.limits().deflate.enabled;
+pub fn accept(hub: &Hub, head: &Head, accept: Accept) -> Result<Accepted, UpgradeError> {
+    let handshake = frame::check_fields(head).map_err(UpgradeError::Handshake)?;
+    open(hub, handshake, accept)
+}
+
+fn open(hub: &Hub, handshake: Handshake, mut accept: Accept) -> Result<Accepted, UpgradeError> {
+    let limits = hub.limits();
+    let may_deflate = accept.deflate && limits.deflate.enabled;
     let deflate = handshake.deflate.filter(|_| may_deflate);
     let protocol = accept.protocol.take();
-    let connection = open(hub, accept, deflate)?;
-    let mut headers = HeaderMap::with_capacity(5);
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
-    if let Some(protocol) = protocol {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-    }
-    if let Some(agreed) = deflate {
-        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer());
-    }
-    Ok(Accepted { connection, headers })
+    let connection = connect(hub, &limits, accept, deflate)?;
+    Ok(Accepted { connection, answer: Switch { key: handshake.accept, protocol, deflate } })
 }
 
 /// Opens the session and subscribes it.
-fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connection, UpgradeError> {
+fn connect(
+    hub: &Hub,
+    limits: &HubLimits,
+    accept: Accept,
+    deflate: Option<Deflate>,
+) -> Result<Connection, UpgradeError> {
     let form = Form { format: accept.format, deflate: deflate.map(|agreed| agreed.window_bits) };
     let session = hub.open(accept.session_options(form)).map_err(UpgradeError::Open)?;
     let first = accept.channels.first().cloned();
-    let rate = PublishRate::new(hub.limits().publishes_per_session_per_s_max);
+    let rate = PublishRate::new(limits.publishes_per_session_per_s_max);
     let dialect =
         Dialect::new(accept.format, first, accept.grant, accept.echo, rate, accept.authoriser);
     let limits = accept.limits;

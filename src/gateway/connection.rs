@@ -29,8 +29,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::entrance::{Arrival, Entrance};
+use crate::base::fields::Fields;
 use crate::base::panics::Culprit;
-use crate::connection::{Accepted, First, Permit, Requests, Stream, StrictStream};
+use crate::connection::{Accepted, First, Head, Permit, Requests, Stream, StrictStream};
 use crate::http::{self, Answer, ConnectionRefused, HeadRefused, Peer, State, TakeOver, TakenOver};
 
 /// How long a connection may be without a new request once it had one, whatever it does meanwhile.
@@ -153,19 +154,21 @@ impl Begun {
     /// Makes a session of it, if that is what was asked for first; otherwise it comes back with what was
     /// read, and with the answer to that if there is one already.
     async fn upgrade(self, first: First) -> Option<(Self, Bytes, Option<Answer>)> {
-        let First { bytes, upgrade } = first;
-        let serves = self.caller.entrance.serves;
-        let asked = upgrade.filter(|(request, _)| http::asks_for_websocket(request, serves));
-        let Some((request, head_len)) = asked else { return Some((self, bytes, None)) };
-        match self.caller.accept(request).await {
+        let head = match first {
+            First::Upgrade(head) => head,
+            First::Other(bytes) => return Some((self, bytes, None)),
+        };
+        if !http::asks_for_websocket(&head, self.caller.entrance.serves) {
+            return Some((self, head.into_bytes(), None));
+        }
+        match self.caller.accept(&head).await {
             Ok(accepted) => {
                 let Self { serving, caller, stream, .. } = self;
                 drop((serving, caller));
-                let rest = accepted.run(stream, bytes.slice(head_len..));
-                rest?.await;
+                accepted.run(stream, head.rest())?.await;
                 None
             }
-            Err(answer) => Some((self, bytes, Some(*answer))),
+            Err(answer) => Some((self, head.into_bytes(), Some(*answer))),
         }
     }
 }
@@ -202,19 +205,20 @@ impl Caller {
     ///
     /// # Errors
     /// Why the client that a proxy names is not let in.
-    fn admit<B>(&self, request: &Request<B>) -> Admitted {
+    fn admit(&self, headers: &impl Fields, asks_for_session: impl FnOnce() -> bool) -> Admitted {
         let door = &self.entrance.door;
-        let client = door.state().options().trusted_proxies.client(self.peer, request.headers());
+        let options = door.state().options();
+        let client = options.trusted_proxies.client(self.peer, headers);
         // Others are answered and forgotten: the connection is the proxy's.
-        if client == self.peer || !http::asks_for_session(request) {
+        if client == self.peer || !asks_for_session() {
             return (client, Ok(self.permit.clone()));
         }
-        (client, door.admit_peer(client))
+        (client, door.admit_peer(client, &options))
     }
 
     async fn answer(&self, mut request: Request<Incoming>) -> Answer {
         let state = self.entrance.door.state();
-        let (peer, admitted) = self.admit(&request);
+        let (peer, admitted) = self.admit(request.headers(), || http::asks_for_session(&request));
         match admitted {
             Err(why) => http::refuse_client(state, why),
             Ok(permit) => {
@@ -227,11 +231,11 @@ impl Caller {
     }
 
     /// Makes a session of a head, or says why not.
-    async fn accept(&self, request: Request<()>) -> Result<Accepted, Box<Answer>> {
+    async fn accept(&self, head: &Head) -> Result<Accepted, Box<Answer>> {
         let state = self.entrance.door.state();
-        let (peer, admitted) = self.admit(&request);
+        let (peer, admitted) = self.admit(head, || true);
         let permit = admitted.map_err(|why| Box::new(http::refuse_client(state, why)))?;
-        let mut accepted = http::accept(state, request, peer).await?;
+        let mut accepted = http::accept(state, head, peer).await?;
         accepted.hold(permit);
         Ok(accepted)
     }

@@ -6,15 +6,17 @@ use http::header::{COOKIE, HeaderMap};
 use http::{Request, StatusCode};
 
 use super::answer::{Challenge, Refusal};
+use super::guard;
 use super::peer::Peer;
-use super::state::State;
+use super::state::{State, StateOptions};
 use super::tally::UpgradeRefused;
-use super::{guard, query};
 use crate::auth::token::{self, Credential, Place};
 use crate::base::access::{Grant, Refusal as TokenRefusal};
 use crate::base::application::{Admission, Asker, ConnectQuestion, Denial, Refused, Unchecked};
 use crate::base::disconnect::{Disconnect, Reason};
+use crate::base::fields::Fields;
 use crate::base::ids::ChannelName;
+use crate::base::query;
 use crate::connection::{Accept, UpgradeError};
 use crate::hub::{OpenError, SubscribeError};
 
@@ -58,10 +60,10 @@ pub(super) fn of_peer(accept: Accept, peer: Peer) -> Accept {
 
 /// Where the page is from that asks.
 pub(super) fn check_origin(
-    state: &State,
-    headers: &HeaderMap,
+    options: &StateOptions,
+    headers: &impl Fields,
 ) -> Result<(), (UpgradeRefused, Refusal)> {
-    guard::check_origin(state, headers).map_err(|no| match no.status {
+    guard::check_origin(options, headers).map_err(|no| match no.status {
         StatusCode::FORBIDDEN => (UpgradeRefused::Origin, no),
         _ => (UpgradeRefused::Handshake, no),
     })
@@ -71,12 +73,12 @@ pub(super) fn check_origin(
 ///
 /// # Errors
 /// A text for the peer.
-pub(super) fn channels<B>(
-    request: &Request<B>,
+pub(super) fn channels(
+    query: Option<&str>,
     channels_max: usize,
 ) -> Result<Vec<ChannelName>, String> {
     let mut channels: Vec<ChannelName> = Vec::new();
-    for name in query::values(request, "channel") {
+    for name in query::values(query, "channel") {
         let name = ChannelName::new(&name).map_err(|error| error.to_string())?;
         if !channels.contains(&name) {
             if channels.len() == channels_max {
@@ -94,6 +96,19 @@ pub(super) fn or_lobby(mut channels: Vec<ChannelName>) -> Result<Vec<ChannelName
         channels.push(ChannelName::new(LOBBY).map_err(|error| error.to_string())?);
     }
     Ok(channels)
+}
+
+/// A request to listen, however its head was read.
+#[derive(Debug)]
+pub(super) struct Asked<'a, F> {
+    pub(super) query: Option<&'a str>,
+    pub(super) fields: &'a F,
+}
+
+impl<'a, B> From<&'a Request<B>> for Asked<'a, HeaderMap> {
+    fn from(request: &'a Request<B>) -> Self {
+        Self { query: request.uri().query(), fields: request.headers() }
+    }
 }
 
 /// Whoever comes in.
@@ -121,23 +136,26 @@ pub(super) struct Wish<'w> {
 type No = (UpgradeRefused, Refusal);
 
 /// What the token and the application allow; the channels that are wanted are among that.
-pub(super) async fn authorise<B>(
+pub(super) async fn authorise<F: Fields>(
     state: &State,
-    request: &Request<B>,
+    options: &StateOptions,
+    asked: &Asked<'_, F>,
     wish: Wish<'_>,
     peer: Peer,
 ) -> Result<Admitted, No> {
     let application = state.hub.application().filter(|application| application.decides_connects());
-    let credential = credential(state, request)?;
+    let credential = credential(options, asked)?;
     let place = credential.as_ref().map(Credential::place);
     let token = credential.as_ref().map(Credential::token);
     let admission = match application {
-        None => Admission { grant: token_grant(state, token).await?, channels: Vec::new() },
+        None => Admission { grant: token_grant(options, token).await?, channels: Vec::new() },
         Some(application) => {
-            let mut question = question(state, request, &wish, peer);
-            match state.options().authoriser.takes_tokens() {
+            let mut question = question(options, asked, &wish, peer);
+            match options.authoriser.takes_tokens() {
                 // A bad token is not the application's business; none at all is.
-                true if token.is_some() => question.grant = Some(token_grant(state, token).await?),
+                true if token.is_some() => {
+                    question.grant = Some(token_grant(options, token).await?)
+                }
                 true => {}
                 false => question.token = token.map(|token| Unchecked(token.to_owned())),
             }
@@ -151,10 +169,17 @@ pub(super) async fn authorise<B>(
         let refusal = Refusal::new(StatusCode::FORBIDDEN, text);
         return Err((UpgradeRefused::Permission, refusal));
     }
-    // Together they have the time of a handshake.
-    let most = Duration::from_millis(state.limits().handshake_timeout_ms);
-    let asked = tokio::time::timeout(most, ask_to_subscribe(state, wanted, &added, &grant, peer));
-    asked.await.unwrap_or_else(|_| Err(refusal(Refused::Unavailable)))?;
+    let asks = |name: &&ChannelName| {
+        state.hub.channel_options(name).authorize_subscribe && !added.contains(name)
+    };
+    let asking: Vec<&ChannelName> = wanted.iter().filter(asks).collect();
+    if !asking.is_empty() {
+        // Together they have the time of a handshake.
+        let most = Duration::from_millis(options.http_limits.handshake_timeout_ms);
+        let answers = ask_to_subscribe(state, &asking, &grant, peer);
+        let answers = Box::pin(tokio::time::timeout(most, answers)).await;
+        answers.unwrap_or_else(|_| Err(refusal(Refused::Unavailable)))?;
+    }
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let channels = together(wanted, added, channels_max)?;
     Ok(Admitted { grant, place, channels, is_by_application: application.is_some() })
@@ -178,19 +203,21 @@ fn together(
     Ok(channels)
 }
 
-fn credential<B>(state: &State, request: &Request<B>) -> Result<Option<Credential>, No> {
-    let found = token::find(request.headers(), request.uri().query(), &state.options().cookie_name);
+fn credential<F: Fields>(
+    options: &StateOptions,
+    asked: &Asked<'_, F>,
+) -> Result<Option<Credential>, No> {
+    let found = token::find(asked.fields, asked.query, &options.cookie_name);
     let found = found.map_err(|error| {
         (UpgradeRefused::Token, Refusal::challenge(Challenge::BadToken, error.to_string()))
     })?;
     Ok(found.filter(|found| {
-        !found.place().rides_along() || guard::trusts_cookies(state, request.headers())
+        !found.place().rides_along() || guard::trusts_cookies(options, asked.fields)
     }))
 }
 
 /// What a token allows; one with an unknown key is looked at again once the keys were fetched.
-async fn token_grant(state: &State, token: Option<&str>) -> Result<Grant, No> {
-    let options = state.options();
+async fn token_grant(options: &StateOptions, token: Option<&str>) -> Result<Grant, No> {
     let mut grant = options.authoriser.authorise(token, SystemTime::now());
     if grant == Err(TokenRefusal::UnknownKey) && options.authoriser.refetched().await {
         grant = options.authoriser.authorise(token, SystemTime::now());
@@ -206,17 +233,17 @@ async fn token_grant(state: &State, token: Option<&str>) -> Result<Grant, No> {
     })
 }
 
-fn question<B>(
-    state: &State,
-    request: &Request<B>,
+fn question<F: Fields>(
+    options: &StateOptions,
+    asked: &Asked<'_, F>,
     wish: &Wish<'_>,
     peer: Peer,
 ) -> ConnectQuestion {
-    let mut headers = request.headers().clone();
-    if !guard::trusts_cookies(state, &headers) {
+    let mut headers = asked.fields.to_map();
+    if !guard::trusts_cookies(options, &headers) {
         headers.remove(COOKIE);
     }
-    let pairs = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let pairs = form_urlencoded::parse(asked.query.unwrap_or_default().as_bytes());
     let pairs = pairs.filter(|(name, _)| name != token::QUERY_NAME);
     ConnectQuestion {
         transport: wish.transport,
@@ -232,15 +259,11 @@ fn question<B>(
 /// Asks for the channels whose rules want that, one after the other.
 async fn ask_to_subscribe(
     state: &State,
-    wanted: &[ChannelName],
-    added: &[ChannelName],
+    channels: &[&ChannelName],
     grant: &Grant,
     peer: Peer,
 ) -> Result<(), No> {
-    let asks = |name: &&ChannelName| {
-        state.hub.channel_options(name).authorize_subscribe && !added.contains(name)
-    };
-    for channel in wanted.iter().filter(asks) {
+    for &channel in channels {
         let Some(application) = state.hub.application() else {
             return Err(refusal(Refused::Unavailable));
         };

@@ -151,7 +151,9 @@ fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
         Some(v6) => v6.strip_suffix(']').is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
         None => {
             !host.is_empty()
-                && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         }
     };
     let port = match port.strip_prefix(':') {

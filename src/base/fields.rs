@@ -22,6 +22,16 @@ pub trait Fields: Sync {
         let first = values.next()?;
         values.next().is_none().then_some(first)
     }
+
+    /// Whether this is an element of the lists that its lines are (RFC 9110 section 5.6.1), in any case.
+    fn lists(&self, name: &HeaderName, token: &[u8]) -> bool {
+        let is_it = |element: &[u8]| element.eq_ignore_ascii_case(token);
+        // Nearly always it is the only one.
+        self.all(name).any(|line| {
+            is_it(line)
+                || line.split(|byte| *byte == b',').any(|element| is_it(element.trim_ascii()))
+        })
+    }
 }
 
 impl Fields for HeaderMap {

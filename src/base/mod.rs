@@ -19,6 +19,7 @@ pub mod network;
 pub mod outgoing;
 pub mod panics;
 pub mod position;
+#[cfg(feature = "gateway")]
 pub(crate) mod query;
 pub mod refused;
 pub mod retry;

@@ -1,31 +1,45 @@
 //! The query of a request: `a=1&b=2`, percent-decoded, plus signs are spaces.
 
 use std::borrow::Cow;
+use std::iter;
+
+/// The names and the values, in order. Only what is encoded is decoded: that was a tenth of the work of a
+/// handshake.
+pub(crate) fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let mut rest = query.unwrap_or_default();
+    let pieces = iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (mut end, mut name_end, mut is_encoded) = (rest.len(), None, false);
+        for (at, byte) in rest.bytes().enumerate() {
+            match byte {
+                b'&' => {
+                    end = at;
+                    break;
+                }
+                b'=' if name_end.is_none() => name_end = Some(at),
+                b'%' | b'+' => is_encoded = true,
+                _ => {}
+            }
+        }
+        let (pair, behind) = rest.split_at(end);
+        rest = behind.strip_prefix('&').unwrap_or_default();
+        Some((pair, name_end.unwrap_or(end), is_encoded))
+    });
+    pieces.filter_map(|(pair, name_end, is_encoded)| {
+        if is_encoded {
+            return form_urlencoded::parse(pair.as_bytes()).next();
+        }
+        let (name, value) = pair.split_at(name_end);
+        (!pair.is_empty())
+            .then(|| (name.into(), value.strip_prefix('=').unwrap_or_default().into()))
+    })
+}
 
 /// The values of a key, in order.
 pub(crate) fn values<'a>(query: Option<&'a str>, key: &str) -> impl Iterator<Item = Cow<'a, str>> {
-    query
-        .unwrap_or_default()
-        .as_bytes()
-        .split(|byte| *byte == b'&')
-        .filter_map(move |pair| value_of(pair, key))
-}
-
-/// The value of a pair, if its name is this key. Only what is encoded is decoded: a handshake asks for
-/// half a dozen keys, and decoding was a tenth of its work.
-fn value_of<'a>(pair: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
-    let is_encoded = |part: &[u8]| part.iter().any(|byte| matches!(byte, b'%' | b'+'));
-    let name_end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-    let (name, value) = pair.split_at(name_end);
-    let is_name_encoded = is_encoded(name);
-    if !is_name_encoded && name != key.as_bytes() {
-        return None;
-    }
-    if is_name_encoded || is_encoded(value) {
-        let (name, value) = form_urlencoded::parse(pair).next()?;
-        return (name == key).then_some(value);
-    }
-    std::str::from_utf8(value.strip_prefix(b"=").unwrap_or(value)).ok().map(Cow::Borrowed)
+    pairs(query).filter(move |(name, _)| name == key).map(|(_, value)| value)
 }
 
 /// The value of a key that may be there once.
@@ -34,13 +48,44 @@ fn value_of<'a>(pair: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
 /// A text for the peer, if it is there more than once.
 pub(crate) fn single<'a>(
     query: Option<&'a str>,
-    key: &str,
+    key: &'static str,
 ) -> Result<Option<Cow<'a, str>>, String> {
-    let mut found = values(query, key);
-    let first = found.next();
-    match found.next() {
-        Some(_) => Err(format!("the query has {key}= more than once")),
-        None => Ok(first),
+    let mut found = Once::new(key);
+    values(query, key).for_each(|value| found.note(value));
+    found.value()
+}
+
+/// What there is of a key that may be there once.
+#[derive(Debug)]
+pub(crate) struct Once<'a> {
+    key: &'static str,
+    first: Option<Cow<'a, str>>,
+    has_more: bool,
+}
+
+impl<'a> Once<'a> {
+    /// Nothing yet.
+    pub(crate) fn new(key: &'static str) -> Self {
+        Self { key, first: None, has_more: false }
+    }
+
+    /// There is this.
+    pub(crate) fn note(&mut self, value: Cow<'a, str>) {
+        match self.first {
+            Some(_) => self.has_more = true,
+            None => self.first = Some(value),
+        }
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// A text for the peer, if it was there more than once.
+    pub(crate) fn value(self) -> Result<Option<Cow<'a, str>>, String> {
+        match self.has_more {
+            true => Err(format!("the query has {}= more than once", self.key)),
+            false => Ok(self.first),
+        }
     }
 }
 

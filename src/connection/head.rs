@@ -60,7 +60,7 @@ const fn mark(mut kinds: [u8; 256], bytes: &[u8], kind: u8) -> [u8; 256] {
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     at: u16,
-    end: u16,
+    len: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ pub struct Head {
     len: usize,
     /// The path, and the query with its mark if there is one.
     target: Piece,
-    path_end: u16,
+    path_len: u16,
     lines: Vec<Line>,
 }
 
@@ -90,8 +90,8 @@ impl Head {
             return Err(bytes);
         };
         let path = bytes[target.range()].iter().position(|&byte| byte == b'?');
-        let path_end = path.map_or(target.end, |len| target.at + len as u16);
-        let head = Self { bytes, len, target, path_end, lines };
+        let path_len = path.map_or(target.len, |len| len as u16);
+        let head = Self { bytes, len, target, path_len, lines };
         let has_more = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT];
         match head.has(&UPGRADE) && !has_more.iter().any(|name| head.has(name)) {
             true => Ok(head),
@@ -101,13 +101,13 @@ impl Head {
 
     /// The path of its target.
     pub fn path(&self) -> &str {
-        self.text(Piece { end: self.path_end, ..self.target })
+        self.text(Piece { len: self.path_len, ..self.target })
     }
 
     /// What stands behind the `?` of its target.
     pub fn query(&self) -> Option<&str> {
-        let at = self.path_end + 1;
-        (at <= self.target.end).then(|| self.text(Piece { at, ..self.target }))
+        let len = self.target.len.checked_sub(self.path_len + 1)?;
+        Some(self.text(Piece { at: self.target.at + self.path_len + 1, len }))
     }
 
     /// All that was read.
@@ -128,7 +128,7 @@ impl Head {
 
 impl Piece {
     fn range(self) -> std::ops::Range<usize> {
-        usize::from(self.at)..usize::from(self.end)
+        usize::from(self.at)..usize::from(self.at) + usize::from(self.len)
     }
 }
 
@@ -136,8 +136,8 @@ impl Fields for Head {
     fn all<'f>(&'f self, name: &'f HeaderName) -> impl Iterator<Item = &'f [u8]> {
         let name = name.as_str().as_bytes();
         let is_named = move |line: &&Line| {
-            let range = line.name.range();
-            range.len() == name.len() && self.bytes[range].eq_ignore_ascii_case(name)
+            usize::from(line.name.len) == name.len()
+                && self.bytes[line.name.range()].eq_ignore_ascii_case(name)
         };
         self.lines.iter().filter(is_named).map(|line| &self.bytes[line.value.range()])
     }
@@ -207,11 +207,13 @@ fn trimmed(bytes: &[u8], mut at: usize, mut end: usize) -> Piece {
 
 /// Both are within the bytes, of which there are no more than 16 bits count.
 fn piece(at: usize, end: usize) -> Piece {
-    Piece { at: at as u16, end: end as u16 }
+    Piece { at: at as u16, len: (end - at) as u16 }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PLAIN: &str = "GET /ws?channel=a HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
@@ -253,7 +255,8 @@ mod tests {
             ("x: \u{e4}:", "\u{e4}:"),
         ] {
             let head = head(&PLAIN.replace("Host: a", line)).unwrap();
-            let found = head.single(&HeaderName::from_static("x")).unwrap();
+            let name = HeaderName::from_static("x");
+            let found = head.single(&name).unwrap();
             assert_eq!(found, value.as_bytes(), "{line:?}");
             assert_eq!(head.to_map()["x"].as_bytes(), value.as_bytes(), "{line:?}");
         }
@@ -295,5 +298,34 @@ mod tests {
         assert!(Head::parse(few.clone(), 4).is_err() && Head::parse(few, 5).is_ok());
         let long = format!("X: {}\r\n\r\n", "1".repeat(1 << 16));
         assert!(head(&PLAIN.replace("\r\n\r\n", &format!("\r\n{long}"))).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_read_as_the_parser_of_hyper_reads_it(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    "\r\n", "\r\n", "\n", "\r", ":", ": ", " ", "\t", "a", "\u{e4}", "\u{1}", "\u{7f}", "\"",
+                    "Host: a\r\n", "Upgrade: websocket\r\n", "X: y: z \r\n", "X:\r\n", "Content-Length: 0\r\n",
+                ]),
+                0..12,
+            ),
+            target in "/[ -~]{0,6}",
+        ) {
+            let text = format!("GET {target} HTTP/1.1\r\nUpgrade: a\r\n{}\r\n\r\n", pieces.concat());
+            let mut headers = [httparse::EMPTY_HEADER; LINES_MAX];
+            let mut parsed = httparse::Request::new(&mut headers);
+            let Some(head) = head(&text) else { return Ok(()) };
+            let len = parsed.parse(text.as_bytes()).unwrap().unwrap();
+            let uri: http::Uri = parsed.path.unwrap().parse().unwrap();
+            prop_assert_eq!((head.path(), head.query()), (uri.path(), uri.query()));
+            let mut map = HeaderMap::new();
+            for line in &*parsed.headers {
+                let name = HeaderName::from_bytes(line.name.as_bytes()).unwrap();
+                map.append(name, HeaderValue::from_bytes(line.value).unwrap());
+            }
+            prop_assert_eq!(head.to_map(), map);
+            prop_assert_eq!(head.rest(), text[len..].as_bytes());
+        }
     }
 }

@@ -59,8 +59,10 @@ pub struct Accept {
     closing: Option<Disconnect>,
 }
 
+/// Each is inlined, so that it sets a field and moves nothing.
 impl Accept {
     /// A peer that may do what `grant` says, in no channel yet, with plain messages.
+    #[inline]
     pub fn new(grant: Grant) -> Self {
         Self {
             grant,
@@ -80,6 +82,7 @@ impl Accept {
     /// Subscribes it to one more channel, whatever the grant says about subscribing. What a plain
     /// peer sends goes to the first.
     #[must_use]
+    #[inline]
     pub fn channel(mut self, channel: ChannelName) -> Self {
         self.channels.push(channel);
         self
@@ -87,6 +90,7 @@ impl Accept {
 
     /// Subscribes it to these channels, in this order, in place of those given before.
     #[must_use]
+    #[inline]
     pub fn channels(mut self, channels: Vec<ChannelName>) -> Self {
         self.channels = channels;
         self
@@ -95,6 +99,7 @@ impl Accept {
     /// How it wants its messages, default plain. Server-sent events are nothing that a WebSocket
     /// carries: it gets JSON in their place.
     #[must_use]
+    #[inline]
     pub fn format(mut self, format: WireFormat) -> Self {
         self.format = match format {
             WireFormat::Sse => WireFormat::Json,
@@ -105,6 +110,7 @@ impl Accept {
 
     /// Whether it gets its own messages back, default yes.
     #[must_use]
+    #[inline]
     pub fn echo(mut self, echo: bool) -> Self {
         self.echo = echo;
         self
@@ -112,6 +118,7 @@ impl Accept {
 
     /// Where it is, for inspection.
     #[must_use]
+    #[inline]
     pub fn peer(mut self, peer: SocketAddr) -> Self {
         self.peer = Some(peer);
         self
@@ -119,6 +126,7 @@ impl Accept {
 
     /// What it may send.
     #[must_use]
+    #[inline]
     pub fn limits(mut self, limits: MessageLimits) -> Self {
         self.limits = limits;
         self
@@ -126,6 +134,7 @@ impl Accept {
 
     /// Who checks the fresh tokens that it may bring. Without one a refresh is refused.
     #[must_use]
+    #[inline]
     pub fn authoriser(mut self, authoriser: Arc<dyn Authoriser>) -> Self {
         self.authoriser = Some(authoriser);
         self
@@ -133,6 +142,7 @@ impl Accept {
 
     /// The subprotocol to select, one of those it offered.
     #[must_use]
+    #[inline]
     pub fn protocol(mut self, protocol: HeaderValue) -> Self {
         self.protocol = Some(protocol);
         self
@@ -141,6 +151,7 @@ impl Accept {
     /// Bytes of the kernel's send buffer for it; the system's default otherwise. What a peer that
     /// does not read can hold in the kernel is twice this.
     #[must_use]
+    #[inline]
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.send_buffer_bytes = Some(bytes);
         self
@@ -149,6 +160,7 @@ impl Accept {
     /// Opens the WebSocket only to close it with this: for a page, which cannot read the status of a
     /// refusal. It is in no channel, and gets nothing else.
     #[must_use]
+    #[inline]
     pub fn closing(mut self, disconnect: Disconnect) -> Self {
         self.closing = Some(disconnect);
         self

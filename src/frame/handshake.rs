@@ -131,10 +131,10 @@ pub(crate) fn check_fields(fields: &impl Fields) -> Result<Handshake, HandshakeE
     if has_body(fields) {
         return Err(HandshakeError::Body);
     }
-    if !lists(fields, &header::UPGRADE, b"websocket") {
+    if !fields.lists(&header::UPGRADE, b"websocket") {
         return Err(HandshakeError::Upgrade);
     }
-    if !lists(fields, &header::CONNECTION, b"upgrade") {
+    if !fields.lists(&header::CONNECTION, b"upgrade") {
         return Err(HandshakeError::Connection);
     }
     if fields.single(&header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
@@ -163,10 +163,6 @@ fn elements<'a>(fields: &'a impl Fields, name: &'a HeaderName) -> impl Iterator<
         .flat_map(|line| line.split(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|element| !element.is_empty())
-}
-
-fn lists(fields: &impl Fields, name: &HeaderName, token: &[u8]) -> bool {
-    elements(fields, name).any(|element| element.eq_ignore_ascii_case(token))
 }
 
 /// Whether it is base64 of exactly 16 bytes, padded, with no bits left over.

@@ -11,11 +11,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::connection::{self, Phase, Serving};
+use super::connection::{self, Phase};
 use super::descriptors;
 use super::entrance::{Arrival, Entrance};
 use super::listener::Listener;
 use super::per_address::{self, PerAddress};
+use super::serving::Serving;
 use super::turnstile::{Entry, LetIn, Turnstile};
 use crate::base::limits::HttpLimits;
 use crate::base::panics::Culprit;

@@ -29,8 +29,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::entrance::{Arrival, Entrance};
+use super::serving::Serving;
 use crate::base::fields::Fields;
-use crate::base::panics::Culprit;
 use crate::connection::{Accepted, First, Head, Permit, Requests, Stream, StrictStream};
 use crate::http::{self, Answer, ConnectionRefused, HeadRefused, Peer, State, TakeOver, TakenOver};
 
@@ -54,45 +54,6 @@ pub(super) enum Phase {
     Cut,
 }
 
-/// Counts a connection for as long as it is HTTP, and until its first request as a handshake.
-#[derive(Debug)]
-pub(super) struct Serving {
-    state: Arc<State>,
-    is_handshake: Mutex<bool>,
-}
-
-impl Serving {
-    pub(super) fn new(state: Arc<State>) -> Self {
-        state.tally().connections.add(1);
-        state.tally().handshakes.add(1);
-        Self { state, is_handshake: Mutex::new(true) }
-    }
-
-    /// There is another request. Returns whether it may be served.
-    fn note_request(&self, requests: &Requests) -> bool {
-        self.has_asked();
-        requests.next_may_be_served()
-    }
-
-    /// It has asked for something.
-    fn has_asked(&self) {
-        if std::mem::take(&mut *self.is_handshake.lock()) {
-            self.state.tally().handshakes.add(-1);
-        }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.state.hub().counters().panics.of(Culprit::Connection).add(1);
-            tracing::error!("a panic ends a connection");
-        }
-        self.has_asked();
-        self.state.tally().connections.add(-1);
-    }
-}
-
 /// What happens to a connection.
 enum Event {
     Ended(hyper::Result<()>),
@@ -108,36 +69,58 @@ enum Event {
 
 /// Serves a connection. A panic while it does ends this connection and nothing else: it is a task
 /// of its own.
-pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>) {
-    let mut phases = entrance.door.phases();
-    arrival.let_in.into_iter().for_each(|let_in| entrance.door.begun(let_in));
-    let arrival = match entrance.is_plain() {
-        true => arrival,
-        false => tokio::select! {
+///
+/// A block that captures, where nothing is taken apart before it is boxed: an `async fn` would keep its
+/// arguments twice, and a task is moved half a dozen times before it runs.
+#[expect(clippy::manual_async_fn)]
+pub(super) fn serve(
+    serving: Serving,
+    mut arrival: Arrival,
+    entrance: Arc<Entrance>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let mut phases = entrance.door.phases();
+        arrival.let_in.take().into_iter().for_each(|let_in| entrance.door.begun(let_in));
+        if !entrance.is_plain() {
+            arrival = tokio::select! {
+                biased;
+                // Boxed: it is gone when HTTP begins.
+                entered = Box::pin(entrance.enter(arrival)) => match entered {
+                    Some(arrival) => arrival,
+                    None => return,
+                },
+                // Nothing was asked yet, but it was let in: it has until the end.
+                _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
+            };
+        }
+        let (bytes_max, headers_max, timeout_ms) = serving.bounds();
+        let due = arrival.began + Duration::from_millis(timeout_ms);
+        let first = tokio::select! {
             biased;
-            // Boxed: it is gone when HTTP begins.
-            entered = Box::pin(entrance.enter(arrival)) => match entered {
-                Some(arrival) => arrival,
-                None => return,
-            },
-            // Nothing was asked yet, but it was let in: it has until the end.
+            first = First::read(&mut arrival.stream, bytes_max, headers_max) => first,
+            // It was let in, and may ask once.
             _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
-        },
-    };
-    let Arrival { mut stream, peer, began, permit, .. } = arrival;
-    let limits = serving.state.limits();
-    let due = began + Duration::from_millis(limits.handshake_timeout_ms);
-    let first = tokio::select! {
-        biased;
-        first = First::read(&mut stream, limits.header_bytes_max, limits.headers_max) => first,
-        // It was let in, and may ask once.
-        _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
-        () = tokio::time::sleep_until(due) => return note_late(&serving.state, true, peer),
-    };
-    let Ok(first) = first else { return };
-    // Boxed, the small and the large: what a task may become is what it always costs.
+            () = tokio::time::sleep_until(due) => {
+                return note_late(&serving.state, true, arrival.peer);
+            }
+        };
+        let Ok(first) = first else { return };
+        // Boxed, the small and the large: what a task may become is what it always costs.
+        Box::pin(serve_first(serving, arrival, entrance, first, phases)).await;
+    }
+}
+
+/// What is a WebSocket from its first read on becomes one; with the rest HTTP goes on.
+async fn serve_first(
+    serving: Serving,
+    arrival: Arrival,
+    entrance: Arc<Entrance>,
+    first: First,
+    phases: watch::Receiver<Phase>,
+) {
+    let Arrival { stream, peer, began, permit, .. } = arrival;
     let begun = Begun { serving, caller: Caller { peer, permit, entrance }, stream, began };
-    if let Some((begun, read, answered)) = Box::pin(begun.upgrade(first)).await {
+    if let Some((begun, read, answered)) = begun.upgrade(first).await {
         Box::pin(serve_rest(begun, read, answered, phases)).await;
     }
 }

@@ -16,7 +16,6 @@ use crate::base::application::{Admission, Asker, ConnectQuestion, Denial, Refuse
 use crate::base::disconnect::{Disconnect, Reason};
 use crate::base::fields::Fields;
 use crate::base::ids::ChannelName;
-use crate::base::query;
 use crate::connection::{Accept, UpgradeError};
 use crate::hub::{OpenError, SubscribeError};
 
@@ -69,25 +68,23 @@ pub(super) fn check_origin(
     })
 }
 
-/// The channels that a query names.
+/// One more channel that a query names, unless it is there already.
 ///
 /// # Errors
 /// A text for the peer.
-pub(super) fn channels(
-    query: Option<&str>,
+pub(super) fn add_channel(
+    channels: &mut Vec<ChannelName>,
+    name: &str,
     channels_max: usize,
-) -> Result<Vec<ChannelName>, String> {
-    let mut channels: Vec<ChannelName> = Vec::new();
-    for name in query::values(query, "channel") {
-        let name = ChannelName::new(&name).map_err(|error| error.to_string())?;
-        if !channels.contains(&name) {
-            if channels.len() == channels_max {
-                return Err(format!("at most {channels_max} channels are allowed"));
-            }
-            channels.push(name);
+) -> Result<(), String> {
+    let name = ChannelName::new(name).map_err(|error| error.to_string())?;
+    if !channels.contains(&name) {
+        if channels.len() == channels_max {
+            return Err(format!("at most {channels_max} channels are allowed"));
         }
+        channels.push(name);
     }
-    Ok(channels)
+    Ok(())
 }
 
 /// These channels, or the one of whoever names none.
@@ -125,10 +122,10 @@ pub(super) struct Admitted {
 
 /// What somebody asks for who comes in.
 #[derive(Debug)]
-pub(super) struct Wish<'w> {
+pub(super) struct Wish {
     /// `websocket` or `sse`.
     pub(super) transport: &'static str,
-    pub(super) channels: &'w [ChannelName],
+    pub(super) channels: Vec<ChannelName>,
     /// Whether it named none, so that these only count if the application adds none.
     pub(super) is_default: bool,
 }
@@ -140,7 +137,7 @@ pub(super) async fn authorise<F: Fields>(
     state: &State,
     options: &StateOptions,
     asked: &Asked<'_, F>,
-    wish: Wish<'_>,
+    wish: Wish,
     peer: Peer,
 ) -> Result<Admitted, No> {
     let application = state.hub.application().filter(|application| application.decides_connects());
@@ -163,7 +160,8 @@ pub(super) async fn authorise<F: Fields>(
         }
     };
     let Admission { grant, channels: added } = admission;
-    let wanted = if wish.is_default && !added.is_empty() { &[] } else { wish.channels };
+    let is_replaced = wish.is_default && !added.is_empty();
+    let wanted = if is_replaced { Vec::new() } else { wish.channels };
     if let Some(channel) = wanted.iter().find(|name| !grant.subscribe.allow(name.as_str())) {
         let text = format!("the token does not allow to subscribe to the channel {channel}");
         let refusal = Refusal::new(StatusCode::FORBIDDEN, text);
@@ -186,11 +184,10 @@ pub(super) async fn authorise<F: Fields>(
 }
 
 fn together(
-    wanted: &[ChannelName],
+    mut channels: Vec<ChannelName>,
     added: Vec<ChannelName>,
     channels_max: usize,
 ) -> Result<Vec<ChannelName>, No> {
-    let mut channels = wanted.to_vec();
     for channel in added {
         if !channels.contains(&channel) {
             channels.push(channel);
@@ -236,7 +233,7 @@ async fn token_grant(options: &StateOptions, token: Option<&str>) -> Result<Gran
 fn question<F: Fields>(
     options: &StateOptions,
     asked: &Asked<'_, F>,
-    wish: &Wish<'_>,
+    wish: &Wish,
     peer: Peer,
 ) -> ConnectQuestion {
     let mut headers = asked.fields.to_map();
@@ -250,7 +247,7 @@ fn question<F: Fields>(
         peer: peer.address(),
         headers,
         query: form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish(),
-        channels: if wish.is_default { Vec::new() } else { wish.channels.to_vec() },
+        channels: if wish.is_default { Vec::new() } else { wish.channels.clone() },
         token: None,
         grant: None,
     }

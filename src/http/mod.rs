@@ -47,7 +47,7 @@ mod websocket;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
 use answer::Refusal;
@@ -67,9 +67,7 @@ use router::{Find, Route};
 
 /// Whether a head that came first on its connection asks for a WebSocket: for [`accept`], then.
 pub fn asks_for_websocket(head: &Head, serves: Serves) -> bool {
-    router::find(&Method::GET, head.path()) == Find::Route(Route::WebSocket)
-        && serves.has(Route::WebSocket)
-        && lists_websocket(head)
+    head.path() == Route::WebSocket.path() && serves.has(Route::WebSocket) && lists_websocket(head)
 }
 
 /// Makes a session of a head that came first on its connection and in one piece.
@@ -165,10 +163,7 @@ pub fn make_last(answer: &mut Answer) {
 }
 
 fn lists_websocket(headers: &impl Fields) -> bool {
-    headers.all(&UPGRADE).any(|value| {
-        let mut names = value.split(|&byte| byte == b',');
-        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
-    })
+    headers.lists(&UPGRADE, b"websocket")
 }
 
 async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, peer: Peer) -> Answer {

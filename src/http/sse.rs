@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use rand::RngExt as _;
 
 use super::admission::{
-    Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
+    Admitted, Wish, add_channel, authorise, check_origin, note, of_peer, or_lobby, reason,
 };
 use super::answer::{self, Answer, Refusal};
 use super::peer::Peer;
@@ -61,12 +61,15 @@ async fn decide<B>(
     check_origin(&options, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wrong = |text| (UpgradeRefused::Query, Refusal::bad_request(text));
-    let named = channels(request.uri().query(), channels_max).map_err(wrong)?;
+    let mut named = Vec::new();
+    for name in query::values(request.uri().query(), "channel") {
+        add_channel(&mut named, &name, channels_max).map_err(wrong)?;
+    }
     let is_default = named.is_empty();
     let wanted = or_lobby(named).map_err(wrong)?;
     let recover = recover(request, wanted.len()).map_err(wrong)?;
     let join_leave = join_leave(state, request, &wanted).map_err(wrong)?;
-    let wish = Wish { transport: "sse", channels: &wanted, is_default };
+    let wish = Wish { transport: "sse", channels: wanted, is_default };
     let Admitted { grant, channels, .. } =
         authorise(state, &options, &request.into(), wish, peer).await?;
     let accept = of_peer(Accept::new(grant).channels(channels), peer);

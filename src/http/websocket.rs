@@ -11,7 +11,7 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 
 use super::admission::{
-    Admitted, Asked, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
+    Admitted, Asked, Wish, add_channel, authorise, check_origin, note, of_peer, or_lobby, reason,
 };
 use super::answer::{Answer, Refusal};
 use super::peer::Peer;
@@ -22,7 +22,7 @@ use crate::base::access::{Grant, Rules};
 use crate::base::disconnect::Disconnect;
 use crate::base::fields::Fields;
 use crate::base::ids::ChannelName;
-use crate::base::query;
+use crate::base::query::{self, Once};
 use crate::connection::{self, Accept, Accepted, Head, UpgradeError};
 use crate::frame::{self, HandshakeError};
 use crate::protocol::WireFormat;
@@ -136,12 +136,12 @@ async fn check<F: Fields>(
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wanted = wanted(asked.query, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;
-    let Wanted { channels, format, echo, .. } = &wanted;
-    let wish = Wish { transport: "websocket", channels, is_default: wanted.is_default };
+    let Wanted { channels, is_default, format, is_format_given, echo } = wanted;
+    let wish = Wish { transport: "websocket", channels, is_default };
     let Admitted { grant, place, channels, is_by_application } =
         authorise(state, &options, asked, wish, peer).await?;
-    let format = match (*format, channels.len()) {
-        (WireFormat::Raw, 2..) if !wanted.is_format_given => WireFormat::Json,
+    let format = match (format, channels.len()) {
+        (WireFormat::Raw, 2..) if !is_format_given => WireFormat::Json,
         (WireFormat::Raw, 2..) => {
             return Err((UpgradeRefused::Query, Refusal::bad_request(RAW_IS_FOR_ONE)));
         }
@@ -150,7 +150,7 @@ async fn check<F: Fields>(
     let mut accept = Accept::new(grant)
         .channels(channels)
         .format(format)
-        .echo(*echo)
+        .echo(echo)
         .limits(options.message_limits);
     if !is_by_application {
         accept = accept.authoriser(options.authoriser.clone());
@@ -163,8 +163,17 @@ async fn check<F: Fields>(
 
 /// Reads the query. Keys that are not known are left to whoever put them there.
 fn wanted(query: Option<&str>, channels_max: usize) -> Result<Wanted, String> {
-    let channels = channels(query, channels_max)?;
-    let given = query::single(query, "format")?;
+    let mut channels = Vec::new();
+    let (mut format, mut echo) = (Once::new("format"), Once::new("echo"));
+    for (name, value) in query::pairs(query) {
+        match &*name {
+            "channel" => add_channel(&mut channels, &value, channels_max)?,
+            "format" => format.note(value),
+            "echo" => echo.note(value),
+            _ => {}
+        }
+    }
+    let given = format.value()?;
     let format = match given.as_deref() {
         None if channels.len() <= 1 => WireFormat::Raw,
         None | Some("json") => WireFormat::Json,
@@ -174,7 +183,7 @@ fn wanted(query: Option<&str>, channels_max: usize) -> Result<Wanted, String> {
     };
     let is_default = channels.is_empty() && format == WireFormat::Raw;
     let channels = if format == WireFormat::Raw { or_lobby(channels)? } else { channels };
-    let echo = match query::single(query, "echo")?.as_deref() {
+    let echo = match echo.value()?.as_deref() {
         None | Some("true" | "1") => true,
         Some("false" | "0") => false,
         Some(_) => return Err("echo= is true or false".to_owned()),

@@ -14,7 +14,7 @@ use crate::protocol::{Form, WireFormat};
 /// Sessions of a channel that are listed.
 const SESSIONS_MAX: usize = 20;
 
-fn required<B>(request: &Request<B>, name: &str) -> Result<String, Refusal> {
+fn required<B>(request: &Request<B>, name: &'static str) -> Result<String, Refusal> {
     let value = query::single(request.uri().query(), name).map_err(Refusal::bad_request)?;
     let value = value.ok_or_else(|| Refusal::bad_request(format!("say which: ?{name}=")))?;
     Ok(value.into_owned())

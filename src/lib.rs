@@ -104,8 +104,9 @@
 //! * **Publications are counted once against the memory budget**, from being accepted to when the last
 //!   outbox, lane or history lets go ([`base::memory`]); what each outbox adds is counted for itself.
 //! * **A head that is an upgrade and comes in one piece never enters hyper** ([`connection::First`]): of
-//!   what an accept costs beyond the kernel, hyper's dispatch and hand-over were two thirds. It is parsed
-//!   by the parser that hyper uses; what is not plain goes to hyper with the bytes that were read.
+//!   what an accept costs beyond the kernel, hyper's dispatch and hand-over were two thirds. Its fields
+//!   are looked at where they came in ([`connection::Head`]); what is not plain goes to hyper with the
+//!   bytes that were read.
 //! * **Server-sent events leave hyper** once the request is understood: the answer has neither length
 //!   nor chunks, so the session has the bare socket, as one of a WebSocket has.
 //! * **No state for the direct write.** Only the lane leaves the idle state, so it needs no exchange

@@ -5,7 +5,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use fanfare::connection::First;
+use fanfare::base::fields::Fields as _;
+use fanfare::connection::{First, Head};
 use http::request::Parts;
 use sha1::{Digest as _, Sha1};
 
@@ -14,14 +15,20 @@ const HEADERS_MAX: usize = 64;
 pub fn run(data: &[u8]) {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
-    let first = First::of(Bytes::copy_from_slice(data), HEADERS_MAX).upgrade;
+    let first = match First::of(Bytes::copy_from_slice(data), HEADERS_MAX) {
+        First::Upgrade(head) => Some(head),
+        First::Other(bytes) => {
+            assert_eq!(bytes, data);
+            None
+        }
+    };
     let Ok(httparse::Status::Complete(head_len)) = request.parse(data) else {
         assert!(first.is_none(), "read without hyper: {data:?}");
         return;
     };
     let parts = parts(&request);
     if let Some(first) = first {
-        assert_read_alike(first, parts.as_ref(), &data[..head_len]);
+        assert_read_alike(first, parts.as_ref(), data, &data[..head_len]);
     }
     let Some(parts) = parts else { return };
     let checked = fanfare::frame::check(&parts);
@@ -44,11 +51,16 @@ pub fn run(data: &[u8]) {
 }
 
 /// The same request, of the same bytes; and nothing in it that two parsers could read in two ways.
-fn assert_read_alike((first, len): (http::Request<()>, usize), parts: Option<&Parts>, head: &[u8]) {
+fn assert_read_alike(first: Head, parts: Option<&Parts>, data: &[u8], head: &[u8]) {
     let parts = parts.expect("hyper would refuse it");
-    assert_eq!(len, head.len());
-    assert_eq!((first.method(), first.uri()), (&parts.method, &parts.uri));
-    assert_eq!((first.version(), first.headers()), (parts.version, &parts.headers));
+    assert_eq!((&parts.method, parts.version), (&http::Method::GET, http::Version::HTTP_11));
+    assert_eq!((first.path(), first.query()), (parts.uri.path(), parts.uri.query()));
+    assert_eq!(first.to_map(), parts.headers);
+    for (name, value) in &parts.headers {
+        assert!(first.has(name) && first.all(name).any(|found| found == value.as_bytes()));
+        assert!(first.all(name).eq(parts.headers.all(name)), "{name}");
+    }
+    assert_eq!(first.rest(), &data[head.len()..]);
     let ends = head.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
     assert!(ends.into_iter().all(|(at, _)| at > 0 && head[at - 1] == b'\r'), "a bare LF");
     let has = |name: &str| parts.headers.contains_key(name);

@@ -92,7 +92,7 @@ pub fn origin_allowed(origin: Option<&[u8]>, host: Option<&str>, listed: &Origin
     let own = host.and_then(host_and_port);
     is_web
         && own.is_some_and(|(host, port)| {
-            host == origin.host && not_default(port) == not_default(origin.port)
+            host.eq_ignore_ascii_case(&origin.host) && not_default(port) == not_default(origin.port)
         })
 }
 
@@ -107,8 +107,11 @@ pub fn host_is_loopback(host: &str) -> bool {
     if let Some(v6) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return v6.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());
     }
-    host == "localhost"
-        || host.strip_suffix(".localhost").is_some_and(|name| !name.is_empty())
+    let label = host.rsplit_once('.').map_or(host, |(name, label)| match name.is_empty() {
+        true => host,
+        false => label,
+    });
+    label.eq_ignore_ascii_case("localhost")
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
@@ -128,25 +131,29 @@ impl Origin {
             "https" => Some(443),
             _ => None,
         };
+        let host = host.to_ascii_lowercase();
         Some(Self { port: port.filter(|port| Some(*port) != own_port), scheme, host })
     }
 }
 
-/// Takes `host` or `host:port` apart, the host in lower case and an IPv6 address with its brackets.
-fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+/// Takes `host` or `host:port` apart, an IPv6 address with its brackets.
+fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     if text.len() > BYTES_MAX {
         return None;
     }
-    let host_end = match text.find(']') {
+    let find = |wanted| text.bytes().position(|byte| byte == wanted);
+    let host_end = match find(b']') {
         Some(bracket) => bracket + 1,
-        None => text.find(':').unwrap_or(text.len()),
+        None => find(b':').unwrap_or(text.len()),
     };
     let (host, port) = text.split_at(host_end);
     let is_host = match host.strip_prefix('[') {
         Some(v6) => v6.strip_suffix(']').is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
         None => {
             !host.is_empty()
-                && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         }
     };
     let port = match port.strip_prefix(':') {
@@ -156,7 +163,7 @@ fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
         }
         _ => return None,
     };
-    is_host.then(|| (host.to_ascii_lowercase(), port))
+    is_host.then_some((host, port))
 }
 
 fn not_default(port: Option<u16>) -> Option<u16> {

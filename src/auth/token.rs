@@ -12,7 +12,10 @@
 
 use std::fmt;
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+
+use crate::base::fields::Fields;
+use crate::base::query;
 
 /// The cookie that is looked at unless another is configured.
 pub const COOKIE_NAME: &str = "fanfare_token";
@@ -108,7 +111,7 @@ impl std::error::Error for CredentialError {}
 /// # Errors
 /// [`CredentialError`]: to be answered with 400 or 401, not by going on without a token.
 pub fn find(
-    headers: &HeaderMap,
+    headers: &impl Fields,
     query: Option<&str>,
     cookie_name: &str,
 ) -> Result<Option<Credential>, CredentialError> {
@@ -118,12 +121,11 @@ pub fn find(
     if let Some(found) = from_subprotocol(headers)? {
         return Ok(Some(found));
     }
-    let parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let tokens = parameters.filter(|(name, _)| name == QUERY_NAME).map(|(_, token)| Some(token));
+    let tokens = query::values(query, QUERY_NAME).map(Some);
     if let Some(found) = only(Place::Query, tokens)? {
         return Ok(Some(found));
     }
-    let cookies = lines(headers, &COOKIE).flat_map(|line| line.split(|byte| *byte == b';'));
+    let cookies = headers.all(&COOKIE).flat_map(|line| line.split(|byte| *byte == b';'));
     let tokens = cookies.filter_map(|cookie| {
         let value = cookie.trim_ascii().strip_prefix(cookie_name.as_bytes())?.strip_prefix(b"=")?;
         let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
@@ -133,14 +135,14 @@ pub fn find(
 }
 
 /// Other schemes than `Bearer` belong to somebody else, such as a proxy in front.
-fn from_authorization(headers: &HeaderMap) -> Result<Option<Credential>, CredentialError> {
-    let mut values = lines(headers, &AUTHORIZATION);
+fn from_authorization(headers: &impl Fields) -> Result<Option<Credential>, CredentialError> {
+    let mut values = headers.all(&AUTHORIZATION);
     if let (Some(first), Some(second)) = (values.next(), values.next())
         && (first != second || values.any(|other| other != first))
     {
         return Err(CredentialError::Ambiguous(Place::Header));
     }
-    let tokens = lines(headers, &AUTHORIZATION).filter_map(|value| {
+    let tokens = headers.all(&AUTHORIZATION).filter_map(|value| {
         let (scheme, token) = value.split_at(value.len().min("Bearer".len()));
         // RFC 7235 section 2.1: the scheme in any case, then spaces.
         let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer")
@@ -150,8 +152,9 @@ fn from_authorization(headers: &HeaderMap) -> Result<Option<Credential>, Credent
     only(Place::Header, tokens)
 }
 
-fn from_subprotocol(headers: &HeaderMap) -> Result<Option<Credential>, CredentialError> {
-    let mut offers = lines(headers, &SEC_WEBSOCKET_PROTOCOL)
+fn from_subprotocol(headers: &impl Fields) -> Result<Option<Credential>, CredentialError> {
+    let mut offers = headers
+        .all(&SEC_WEBSOCKET_PROTOCOL)
         .flat_map(|line| line.split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii);
     let tokens = std::iter::from_fn(|| {
@@ -159,10 +162,6 @@ fn from_subprotocol(headers: &HeaderMap) -> Result<Option<Credential>, Credentia
         Some(offers.next().and_then(|token| std::str::from_utf8(token).ok()))
     });
     only(Place::Subprotocol, tokens)
-}
-
-fn lines<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
-    headers.get_all(name).iter().map(|value| value.as_bytes())
 }
 
 /// The one token among those of a place; `None` stands for one that should be there and is not.
@@ -186,7 +185,7 @@ fn only<T: AsRef<str>>(
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;

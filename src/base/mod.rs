@@ -6,6 +6,7 @@ pub mod channels;
 pub mod clock;
 pub mod counters;
 pub mod disconnect;
+pub mod fields;
 pub mod ids;
 pub(crate) mod label;
 pub mod limits;
@@ -18,6 +19,8 @@ pub mod network;
 pub mod outgoing;
 pub mod panics;
 pub mod position;
+#[cfg(feature = "gateway")]
+pub(crate) mod query;
 pub mod refused;
 pub mod retry;
 pub mod sync;

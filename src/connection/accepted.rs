@@ -3,12 +3,13 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::io::AsyncWriteExt as _;
 
 use super::reader::Connection;
 use super::stream::Stream;
 use super::upgrade::{HAND_OVER, Permit};
+use crate::frame::Deflate;
 
 /// A session that waits for the socket on which it was asked for, for whoever reads heads without hyper.
 ///
@@ -16,8 +17,7 @@ use super::upgrade::{HAND_OVER, Permit};
 #[derive(Debug)]
 pub struct Accepted {
     pub(super) connection: Connection,
-    /// Those of the answer.
-    pub(super) headers: HeaderMap,
+    pub(super) answer: Switch,
 }
 
 impl Accepted {
@@ -37,7 +37,7 @@ impl Accepted {
         stream: Stream,
         early: Bytes,
     ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let head = head(&self.headers);
+        let head = self.answer.head();
         match stream.try_write(&head) {
             Ok(written) if written == head.len() => {
                 self.begin(stream, early);
@@ -66,15 +66,49 @@ impl Accepted {
     }
 }
 
-/// The bytes of the 101.
-fn head(headers: &HeaderMap) -> Vec<u8> {
-    let mut head = Vec::with_capacity(256);
-    head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-    for (name, value) in headers {
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            head.extend_from_slice(part);
+/// The 101, as far as it is not always the same.
+#[derive(Debug)]
+pub(super) struct Switch {
+    /// The value of its `Sec-WebSocket-Accept`.
+    pub(super) key: String,
+    /// The subprotocol.
+    pub(super) protocol: Option<HeaderValue>,
+    pub(super) deflate: Option<Deflate>,
+}
+
+impl Switch {
+    fn each(&self, mut take: impl FnMut(HeaderName, &[u8])) {
+        take(header::CONNECTION, b"Upgrade");
+        take(header::UPGRADE, b"websocket");
+        take(header::SEC_WEBSOCKET_ACCEPT, self.key.as_bytes());
+        if let Some(protocol) = &self.protocol {
+            take(header::SEC_WEBSOCKET_PROTOCOL, protocol.as_bytes());
+        }
+        if let Some(agreed) = self.deflate {
+            take(header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer().as_bytes());
         }
     }
-    head.extend_from_slice(b"\r\n");
-    head
+
+    /// Its fields.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(5);
+        self.each(|name, value| {
+            // None of them has a byte that is refused.
+            headers.extend(HeaderValue::from_bytes(value).ok().map(|value| (name, value)));
+        });
+        headers
+    }
+
+    /// Its bytes.
+    fn head(&self) -> Vec<u8> {
+        let mut head = Vec::with_capacity(256);
+        head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+        self.each(|name, value| {
+            for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+                head.extend_from_slice(part);
+            }
+        });
+        head.extend_from_slice(b"\r\n");
+        head
+    }
 }

@@ -7,20 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Empty, Full};
 
-use super::accepted::Accepted;
+use super::accepted::{Accepted, Switch};
 use super::dispatch::{Dialect, subscribed};
+use super::head::Head;
 use super::rate::PublishRate;
 use super::reader::Connection;
 use super::socket;
 use crate::base::access::{Authoriser, Grant};
 use crate::base::disconnect::Disconnect;
 use crate::base::ids::ChannelName;
-use crate::base::limits::MessageLimits;
+use crate::base::limits::{HubLimits, MessageLimits};
 use crate::base::retry::retry_after_s;
-use crate::frame::{self, Deflate, HandshakeError};
+use crate::frame::{self, Deflate, Handshake, HandshakeError};
 use crate::hub::{Hub, OpenError, SessionOptions, SubscribeError};
 use crate::protocol::{Form, WireFormat};
 
@@ -58,8 +59,10 @@ pub struct Accept {
     closing: Option<Disconnect>,
 }
 
+/// Each is inlined, so that it sets a field and moves nothing.
 impl Accept {
     /// A peer that may do what `grant` says, in no channel yet, with plain messages.
+    #[inline]
     pub fn new(grant: Grant) -> Self {
         Self {
             grant,
@@ -79,6 +82,7 @@ impl Accept {
     /// Subscribes it to one more channel, whatever the grant says about subscribing. What a plain
     /// peer sends goes to the first.
     #[must_use]
+    #[inline]
     pub fn channel(mut self, channel: ChannelName) -> Self {
         self.channels.push(channel);
         self
@@ -86,6 +90,7 @@ impl Accept {
 
     /// Subscribes it to these channels, in this order, in place of those given before.
     #[must_use]
+    #[inline]
     pub fn channels(mut self, channels: Vec<ChannelName>) -> Self {
         self.channels = channels;
         self
@@ -94,6 +99,7 @@ impl Accept {
     /// How it wants its messages, default plain. Server-sent events are nothing that a WebSocket
     /// carries: it gets JSON in their place.
     #[must_use]
+    #[inline]
     pub fn format(mut self, format: WireFormat) -> Self {
         self.format = match format {
             WireFormat::Sse => WireFormat::Json,
@@ -104,6 +110,7 @@ impl Accept {
 
     /// Whether it gets its own messages back, default yes.
     #[must_use]
+    #[inline]
     pub fn echo(mut self, echo: bool) -> Self {
         self.echo = echo;
         self
@@ -111,6 +118,7 @@ impl Accept {
 
     /// Where it is, for inspection.
     #[must_use]
+    #[inline]
     pub fn peer(mut self, peer: SocketAddr) -> Self {
         self.peer = Some(peer);
         self
@@ -118,6 +126,7 @@ impl Accept {
 
     /// What it may send.
     #[must_use]
+    #[inline]
     pub fn limits(mut self, limits: MessageLimits) -> Self {
         self.limits = limits;
         self
@@ -125,6 +134,7 @@ impl Accept {
 
     /// Who checks the fresh tokens that it may bring. Without one a refresh is refused.
     #[must_use]
+    #[inline]
     pub fn authoriser(mut self, authoriser: Arc<dyn Authoriser>) -> Self {
         self.authoriser = Some(authoriser);
         self
@@ -132,6 +142,7 @@ impl Accept {
 
     /// The subprotocol to select, one of those it offered.
     #[must_use]
+    #[inline]
     pub fn protocol(mut self, protocol: HeaderValue) -> Self {
         self.protocol = Some(protocol);
         self
@@ -140,6 +151,7 @@ impl Accept {
     /// Bytes of the kernel's send buffer for it; the system's default otherwise. What a peer that
     /// does not read can hold in the kernel is twice this.
     #[must_use]
+    #[inline]
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.send_buffer_bytes = Some(bytes);
         self
@@ -148,6 +160,7 @@ impl Accept {
     /// Opens the WebSocket only to close it with this: for a page, which cannot read the status of a
     /// refusal. It is in no channel, and gets nothing else.
     #[must_use]
+    #[inline]
     pub fn closing(mut self, disconnect: Disconnect) -> Self {
         self.closing = Some(disconnect);
         self
@@ -222,7 +235,8 @@ pub fn upgrade<B>(
 ) -> Result<Response<Empty<Bytes>>, UpgradeError> {
     let (parts, body) = request.into_parts();
     let send_buffer = accept.send_buffer_bytes;
-    let Accepted { mut connection, headers } = self::accept(hub, &parts, accept)?;
+    let handshake = frame::check(&parts).map_err(UpgradeError::Handshake)?;
+    let Accepted { mut connection, answer } = open(hub, handshake, accept)?;
     connection.hold(parts.extensions.get::<Permit>().cloned());
     let on_upgrade = hyper::upgrade::on(Request::from_parts(parts, body));
     tokio::spawn(async move {
@@ -236,7 +250,7 @@ pub fn upgrade<B>(
     });
     let mut response = Response::new(Empty::new());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *response.headers_mut() = headers;
+    *response.headers_mut() = answer.headers();
     Ok(response)
 }
 
@@ -245,37 +259,31 @@ pub fn upgrade<B>(
 ///
 /// # Errors
 /// [`UpgradeError`]; nothing has changed then.
-pub fn accept(
-    hub: &Hub,
-    parts: &request::Parts,
-    mut accept: Accept,
-) -> Result<Accepted, UpgradeError> {
-    let handshake = frame::check(parts).map_err(UpgradeError::Handshake)?;
-    let key = HeaderValue::from_str(&handshake.accept)
-        .map_err(|_| UpgradeError::Handshake(HandshakeError::Key))?;
-    let may_deflate = accept.deflate && hub.limits().deflate.enabled;
+pub fn accept(hub: &Hub, head: &Head, accept: Accept) -> Result<Accepted, UpgradeError> {
+    let handshake = frame::check_fields(head).map_err(UpgradeError::Handshake)?;
+    open(hub, handshake, accept)
+}
+
+fn open(hub: &Hub, handshake: Handshake, mut accept: Accept) -> Result<Accepted, UpgradeError> {
+    let limits = hub.limits();
+    let may_deflate = accept.deflate && limits.deflate.enabled;
     let deflate = handshake.deflate.filter(|_| may_deflate);
     let protocol = accept.protocol.take();
-    let connection = open(hub, accept, deflate)?;
-    let mut headers = HeaderMap::with_capacity(5);
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
-    if let Some(protocol) = protocol {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-    }
-    if let Some(agreed) = deflate {
-        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer());
-    }
-    Ok(Accepted { connection, headers })
+    let connection = connect(hub, &limits, accept, deflate)?;
+    Ok(Accepted { connection, answer: Switch { key: handshake.accept, protocol, deflate } })
 }
 
 /// Opens the session and subscribes it.
-fn open(hub: &Hub, accept: Accept, deflate: Option<Deflate>) -> Result<Connection, UpgradeError> {
+fn connect(
+    hub: &Hub,
+    limits: &HubLimits,
+    accept: Accept,
+    deflate: Option<Deflate>,
+) -> Result<Connection, UpgradeError> {
     let form = Form { format: accept.format, deflate: deflate.map(|agreed| agreed.window_bits) };
     let session = hub.open(accept.session_options(form)).map_err(UpgradeError::Open)?;
     let first = accept.channels.first().cloned();
-    let rate = PublishRate::new(hub.limits().publishes_per_session_per_s_max);
+    let rate = PublishRate::new(limits.publishes_per_session_per_s_max);
     let dialect =
         Dialect::new(accept.format, first, accept.grant, accept.echo, rate, accept.authoriser);
     let limits = accept.limits;

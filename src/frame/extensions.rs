@@ -18,7 +18,9 @@
 //!
 //! **A header that breaks the grammar** fails the handshake, as RFC 6455 section 9.1 demands.
 
-use http::{HeaderMap, HeaderValue, header::SEC_WEBSOCKET_EXTENSIONS};
+use http::{HeaderValue, header::SEC_WEBSOCKET_EXTENSIONS};
+
+use crate::base::fields::Fields;
 
 use super::handshake::is_token_char;
 
@@ -102,10 +104,10 @@ pub(crate) struct Malformed;
 
 /// The first offer of permessage-deflate that can be kept to, over all lines of the header; `None`
 /// if there is none. All of the header has to be in order, whatever is chosen.
-pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Option<Deflate>, Malformed> {
+pub(crate) fn negotiate(fields: &impl Fields) -> Result<Option<Deflate>, Malformed> {
     let mut chosen = None;
-    for line in headers.get_all(SEC_WEBSOCKET_EXTENSIONS) {
-        let mut rest = Rest(line.as_bytes());
+    for line in fields.all(&SEC_WEBSOCKET_EXTENSIONS) {
+        let mut rest = Rest(line);
         while rest.skip_to_element() {
             let offer = element(&mut rest)?;
             chosen = chosen.or(offer);

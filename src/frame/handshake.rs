@@ -7,12 +7,11 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts,
-};
+use http::{HeaderName, Method, StatusCode, Version, header, request::Parts};
 use sha1::{Digest, Sha1};
 
 use super::extensions::{self, Deflate};
+use crate::base::fields::Fields;
 
 /// RFC 6455 section 1.3.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -112,63 +111,58 @@ impl std::error::Error for HandshakeError {}
 /// # Errors
 /// The first rule that it breaks.
 pub fn check(parts: &Parts) -> Result<Handshake, HandshakeError> {
-    let headers = &parts.headers;
     if parts.version != Version::HTTP_11 {
         return Err(HandshakeError::HttpVersion);
     }
     if parts.method != Method::GET {
         return Err(HandshakeError::Method);
     }
-    if single(headers, &header::HOST).is_none_or(|host| host.is_empty()) {
-        return Err(HandshakeError::Host);
-    }
-    if has_body(headers) {
-        return Err(HandshakeError::Body);
-    }
-    if !lists(headers, &header::UPGRADE, b"websocket") {
-        return Err(HandshakeError::Upgrade);
-    }
-    if !lists(headers, &header::CONNECTION, b"upgrade") {
-        return Err(HandshakeError::Connection);
-    }
-    if single(headers, &header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(HandshakeError::Version);
-    }
-    let key = single(headers, &header::SEC_WEBSOCKET_KEY)
-        .filter(|key| is_key(key.as_bytes()))
-        .ok_or(HandshakeError::Key)?;
-    let protocols = protocols(headers)?;
-    let deflate = extensions::negotiate(headers).map_err(|_| HandshakeError::Extensions)?;
-    Ok(Handshake { accept: accept(key.as_bytes()), protocols, deflate })
+    check_fields(&parts.headers)
 }
 
-/// The value of a header that is there exactly once.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    values.next().is_none().then_some(first)
+/// The same of a request that is known to be a GET over HTTP/1.1.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub(crate) fn check_fields(fields: &impl Fields) -> Result<Handshake, HandshakeError> {
+    if fields.single(&header::HOST).is_none_or(<[u8]>::is_empty) {
+        return Err(HandshakeError::Host);
+    }
+    if has_body(fields) {
+        return Err(HandshakeError::Body);
+    }
+    if !fields.lists(&header::UPGRADE, b"websocket") {
+        return Err(HandshakeError::Upgrade);
+    }
+    if !fields.lists(&header::CONNECTION, b"upgrade") {
+        return Err(HandshakeError::Connection);
+    }
+    if fields.single(&header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
+        return Err(HandshakeError::Version);
+    }
+    let key = fields.single(&header::SEC_WEBSOCKET_KEY);
+    let key = key.filter(|key| is_key(key)).ok_or(HandshakeError::Key)?;
+    let protocols = protocols(fields)?;
+    let deflate = extensions::negotiate(fields).map_err(|_| HandshakeError::Extensions)?;
+    Ok(Handshake { accept: accept(key), protocols, deflate })
 }
 
 /// Whether there is a body, or doubt about it: RFC 9112 section 6.3 has three ways to say how long
 /// it is, and a request smuggler needs two parsers that prefer different ones.
-fn has_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING)
-        || (headers.contains_key(header::CONTENT_LENGTH)
-            && single(headers, &header::CONTENT_LENGTH).is_none_or(|length| length != "0"))
+fn has_body(fields: &impl Fields) -> bool {
+    fields.has(&header::TRANSFER_ENCODING)
+        || (fields.has(&header::CONTENT_LENGTH)
+            && fields.single(&header::CONTENT_LENGTH) != Some(b"0"))
 }
 
 /// The elements of a list header over all of its lines, without those that are empty (RFC 9110
 /// section 5.6.1).
-fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    let lines = headers.get_all(name).iter();
-    lines
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+fn elements<'a>(fields: &'a impl Fields, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    fields
+        .all(name)
+        .flat_map(|line| line.split(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|element| !element.is_empty())
-}
-
-fn lists(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
-    elements(headers, name).any(|element| element.eq_ignore_ascii_case(token))
 }
 
 /// Whether it is base64 of exactly 16 bytes, padded, with no bits left over.
@@ -182,8 +176,8 @@ fn accept(key: &[u8]) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(ACCEPT_GUID).finalize())
 }
 
-fn protocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
-    elements(headers, &header::SEC_WEBSOCKET_PROTOCOL)
+fn protocols(fields: &impl Fields) -> Result<Vec<String>, HandshakeError> {
+    elements(fields, &header::SEC_WEBSOCKET_PROTOCOL)
         .map(|element| match std::str::from_utf8(element) {
             Ok(token) if element.iter().all(|&byte| is_token_char(byte)) => Ok(token.to_owned()),
             _ => Err(HandshakeError::Protocol),
@@ -198,6 +192,7 @@ pub(super) fn is_token_char(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

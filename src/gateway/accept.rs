@@ -11,17 +11,18 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::connection::{self, Phase, Serving};
+use super::connection::{self, Phase};
 use super::descriptors;
 use super::entrance::{Arrival, Entrance};
 use super::listener::Listener;
 use super::per_address::{self, PerAddress};
+use super::serving::Serving;
 use super::turnstile::{Entry, LetIn, Turnstile};
 use crate::base::limits::HttpLimits;
 use crate::base::panics::Culprit;
 use crate::base::retry::{RETRY_AFTER_S_MAX, retry_after_s};
 use crate::connection::{Permit, Stream};
-use crate::http::{ConnectionRefused, Peer, State};
+use crate::http::{ConnectionRefused, Peer, State, StateOptions};
 
 /// The pause after accepting failed. Out of file descriptors the next attempt fails as well, at
 /// once; with a pause the loop takes no time to speak of, and is back this much after one is free.
@@ -127,10 +128,13 @@ impl Door {
     ///
     /// # Errors
     /// Why it is not let in.
-    pub(super) fn admit_peer(&self, peer: Peer) -> Result<Option<Permit>, ConnectionRefused> {
+    pub(super) fn admit_peer(
+        &self,
+        peer: Peer,
+        options: &StateOptions,
+    ) -> Result<Option<Permit>, ConnectionRefused> {
         let Some(address) = peer.address() else { return Ok(None) };
         // It stands for many, who are counted each when they are known.
-        let options = self.state.options();
         if options.trusted_proxies.trust(peer) {
             return Ok(None);
         }
@@ -281,14 +285,15 @@ async fn accept_all(listener: Listener, entrance: Arc<Entrance>) {
 
 fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer) {
     let door = &entrance.door;
-    let limits = door.state.limits();
+    let options = door.state.options();
+    let limits = &options.http_limits;
     let is_mute = entrance.tls.is_some();
-    if let Err(why) = door.admit_one(&limits) {
+    if let Err(why) = door.admit_one(limits) {
         return door.refuse(stream, why, is_mute, None);
     }
     let serving = Serving::new(door.state.clone());
     // Behind a proxy it is not known yet who it is.
-    let admitted = if entrance.proxy_protocol { Ok(None) } else { door.admit_peer(peer) };
+    let admitted = if entrance.proxy_protocol { Ok(None) } else { door.admit_peer(peer, &options) };
     let permit = match admitted {
         Ok(permit) => permit,
         Err(why) => return door.refuse(stream, why, is_mute, Some(serving)),
@@ -296,7 +301,7 @@ fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer) {
     let began = tokio::time::Instant::now();
     let arrival = Arrival { stream, peer, began, let_in: None, permit };
     let comer = Comer { serving, arrival, entrance: entrance.clone() };
-    match door.turnstile.ask(comer, &limits) {
+    match door.turnstile.ask(comer, limits) {
         Entry::Begin(comer) => {
             door.state.tally().connections_accepted.add(1);
             door.begin(comer, false);

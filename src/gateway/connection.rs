@@ -29,8 +29,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::entrance::{Arrival, Entrance};
-use crate::base::panics::Culprit;
-use crate::connection::{Accepted, First, Permit, Requests, Stream, StrictStream};
+use super::serving::Serving;
+use crate::base::fields::Fields;
+use crate::connection::{Accepted, First, Head, Permit, Requests, Stream, StrictStream};
 use crate::http::{self, Answer, ConnectionRefused, HeadRefused, Peer, State, TakeOver, TakenOver};
 
 /// How long a connection may be without a new request once it had one, whatever it does meanwhile.
@@ -53,45 +54,6 @@ pub(super) enum Phase {
     Cut,
 }
 
-/// Counts a connection for as long as it is HTTP, and until its first request as a handshake.
-#[derive(Debug)]
-pub(super) struct Serving {
-    state: Arc<State>,
-    is_handshake: Mutex<bool>,
-}
-
-impl Serving {
-    pub(super) fn new(state: Arc<State>) -> Self {
-        state.tally().connections.add(1);
-        state.tally().handshakes.add(1);
-        Self { state, is_handshake: Mutex::new(true) }
-    }
-
-    /// There is another request. Returns whether it may be served.
-    fn note_request(&self, requests: &Requests) -> bool {
-        self.has_asked();
-        requests.next_may_be_served()
-    }
-
-    /// It has asked for something.
-    fn has_asked(&self) {
-        if std::mem::take(&mut *self.is_handshake.lock()) {
-            self.state.tally().handshakes.add(-1);
-        }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.state.hub().counters().panics.of(Culprit::Connection).add(1);
-            tracing::error!("a panic ends a connection");
-        }
-        self.has_asked();
-        self.state.tally().connections.add(-1);
-    }
-}
-
 /// What happens to a connection.
 enum Event {
     Ended(hyper::Result<()>),
@@ -107,36 +69,58 @@ enum Event {
 
 /// Serves a connection. A panic while it does ends this connection and nothing else: it is a task
 /// of its own.
-pub(super) async fn serve(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>) {
-    let mut phases = entrance.door.phases();
-    arrival.let_in.into_iter().for_each(|let_in| entrance.door.begun(let_in));
-    let arrival = match entrance.is_plain() {
-        true => arrival,
-        false => tokio::select! {
+///
+/// A block that captures, where nothing is taken apart before it is boxed: an `async fn` would keep its
+/// arguments twice, and a task is moved half a dozen times before it runs.
+#[expect(clippy::manual_async_fn)]
+pub(super) fn serve(
+    serving: Serving,
+    mut arrival: Arrival,
+    entrance: Arc<Entrance>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let mut phases = entrance.door.phases();
+        arrival.let_in.take().into_iter().for_each(|let_in| entrance.door.begun(let_in));
+        if !entrance.is_plain() {
+            arrival = tokio::select! {
+                biased;
+                // Boxed: it is gone when HTTP begins.
+                entered = Box::pin(entrance.enter(arrival)) => match entered {
+                    Some(arrival) => arrival,
+                    None => return,
+                },
+                // Nothing was asked yet, but it was let in: it has until the end.
+                _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
+            };
+        }
+        let (bytes_max, headers_max, timeout_ms) = serving.bounds();
+        let due = arrival.began + Duration::from_millis(timeout_ms);
+        let first = tokio::select! {
             biased;
-            // Boxed: it is gone when HTTP begins.
-            entered = Box::pin(entrance.enter(arrival)) => match entered {
-                Some(arrival) => arrival,
-                None => return,
-            },
-            // Nothing was asked yet, but it was let in: it has until the end.
+            first = First::read(&mut arrival.stream, bytes_max, headers_max) => first,
+            // It was let in, and may ask once.
             _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
-        },
-    };
-    let Arrival { mut stream, peer, began, permit, .. } = arrival;
-    let limits = serving.state.limits();
-    let due = began + Duration::from_millis(limits.handshake_timeout_ms);
-    let first = tokio::select! {
-        biased;
-        first = First::read(&mut stream, limits.header_bytes_max, limits.headers_max) => first,
-        // It was let in, and may ask once.
-        _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
-        () = tokio::time::sleep_until(due) => return note_late(&serving.state, true, peer),
-    };
-    let Ok(first) = first else { return };
-    // Boxed, the small and the large: what a task may become is what it always costs.
+            () = tokio::time::sleep_until(due) => {
+                return note_late(&serving.state, true, arrival.peer);
+            }
+        };
+        let Ok(first) = first else { return };
+        // Boxed, the small and the large: what a task may become is what it always costs.
+        Box::pin(serve_first(serving, arrival, entrance, first, phases)).await;
+    }
+}
+
+/// What is a WebSocket from its first read on becomes one; with the rest HTTP goes on.
+async fn serve_first(
+    serving: Serving,
+    arrival: Arrival,
+    entrance: Arc<Entrance>,
+    first: First,
+    phases: watch::Receiver<Phase>,
+) {
+    let Arrival { stream, peer, began, permit, .. } = arrival;
     let begun = Begun { serving, caller: Caller { peer, permit, entrance }, stream, began };
-    if let Some((begun, read, answered)) = Box::pin(begun.upgrade(first)).await {
+    if let Some((begun, read, answered)) = begun.upgrade(first).await {
         Box::pin(serve_rest(begun, read, answered, phases)).await;
     }
 }
@@ -153,19 +137,21 @@ impl Begun {
     /// Makes a session of it, if that is what was asked for first; otherwise it comes back with what was
     /// read, and with the answer to that if there is one already.
     async fn upgrade(self, first: First) -> Option<(Self, Bytes, Option<Answer>)> {
-        let First { bytes, upgrade } = first;
-        let serves = self.caller.entrance.serves;
-        let asked = upgrade.filter(|(request, _)| http::asks_for_websocket(request, serves));
-        let Some((request, head_len)) = asked else { return Some((self, bytes, None)) };
-        match self.caller.accept(request).await {
+        let head = match first {
+            First::Upgrade(head) => head,
+            First::Other(bytes) => return Some((self, bytes, None)),
+        };
+        if !http::asks_for_websocket(&head, self.caller.entrance.serves) {
+            return Some((self, head.into_bytes(), None));
+        }
+        match self.caller.accept(&head).await {
             Ok(accepted) => {
                 let Self { serving, caller, stream, .. } = self;
                 drop((serving, caller));
-                let rest = accepted.run(stream, bytes.slice(head_len..));
-                rest?.await;
+                accepted.run(stream, head.rest())?.await;
                 None
             }
-            Err(answer) => Some((self, bytes, Some(*answer))),
+            Err(answer) => Some((self, head.into_bytes(), Some(*answer))),
         }
     }
 }
@@ -202,19 +188,20 @@ impl Caller {
     ///
     /// # Errors
     /// Why the client that a proxy names is not let in.
-    fn admit<B>(&self, request: &Request<B>) -> Admitted {
+    fn admit(&self, headers: &impl Fields, asks_for_session: impl FnOnce() -> bool) -> Admitted {
         let door = &self.entrance.door;
-        let client = door.state().options().trusted_proxies.client(self.peer, request.headers());
+        let options = door.state().options();
+        let client = options.trusted_proxies.client(self.peer, headers);
         // Others are answered and forgotten: the connection is the proxy's.
-        if client == self.peer || !http::asks_for_session(request) {
+        if client == self.peer || !asks_for_session() {
             return (client, Ok(self.permit.clone()));
         }
-        (client, door.admit_peer(client))
+        (client, door.admit_peer(client, &options))
     }
 
     async fn answer(&self, mut request: Request<Incoming>) -> Answer {
         let state = self.entrance.door.state();
-        let (peer, admitted) = self.admit(&request);
+        let (peer, admitted) = self.admit(request.headers(), || http::asks_for_session(&request));
         match admitted {
             Err(why) => http::refuse_client(state, why),
             Ok(permit) => {
@@ -227,11 +214,11 @@ impl Caller {
     }
 
     /// Makes a session of a head, or says why not.
-    async fn accept(&self, request: Request<()>) -> Result<Accepted, Box<Answer>> {
+    async fn accept(&self, head: &Head) -> Result<Accepted, Box<Answer>> {
         let state = self.entrance.door.state();
-        let (peer, admitted) = self.admit(&request);
+        let (peer, admitted) = self.admit(head, || true);
         let permit = admitted.map_err(|why| Box::new(http::refuse_client(state, why)))?;
-        let mut accepted = http::accept(state, request, peer).await?;
+        let mut accepted = http::accept(state, head, peer).await?;
         accepted.hold(permit);
         Ok(accepted)
     }

@@ -18,6 +18,7 @@ mod pace;
 mod per_address;
 mod proxy;
 mod reload;
+mod serving;
 mod signals;
 mod tls;
 mod traces;

@@ -6,14 +6,15 @@ use http::header::{COOKIE, HeaderMap};
 use http::{Request, StatusCode};
 
 use super::answer::{Challenge, Refusal};
+use super::guard;
 use super::peer::Peer;
-use super::state::State;
+use super::state::{State, StateOptions};
 use super::tally::UpgradeRefused;
-use super::{guard, query};
 use crate::auth::token::{self, Credential, Place};
 use crate::base::access::{Grant, Refusal as TokenRefusal};
 use crate::base::application::{Admission, Asker, ConnectQuestion, Denial, Refused, Unchecked};
 use crate::base::disconnect::{Disconnect, Reason};
+use crate::base::fields::Fields;
 use crate::base::ids::ChannelName;
 use crate::connection::{Accept, UpgradeError};
 use crate::hub::{OpenError, SubscribeError};
@@ -58,34 +59,32 @@ pub(super) fn of_peer(accept: Accept, peer: Peer) -> Accept {
 
 /// Where the page is from that asks.
 pub(super) fn check_origin(
-    state: &State,
-    headers: &HeaderMap,
+    options: &StateOptions,
+    headers: &impl Fields,
 ) -> Result<(), (UpgradeRefused, Refusal)> {
-    guard::check_origin(state, headers).map_err(|no| match no.status {
+    guard::check_origin(options, headers).map_err(|no| match no.status {
         StatusCode::FORBIDDEN => (UpgradeRefused::Origin, no),
         _ => (UpgradeRefused::Handshake, no),
     })
 }
 
-/// The channels that a query names.
+/// One more channel that a query names, unless it is there already.
 ///
 /// # Errors
 /// A text for the peer.
-pub(super) fn channels<B>(
-    request: &Request<B>,
+pub(super) fn add_channel(
+    channels: &mut Vec<ChannelName>,
+    name: &str,
     channels_max: usize,
-) -> Result<Vec<ChannelName>, String> {
-    let mut channels: Vec<ChannelName> = Vec::new();
-    for name in query::values(request, "channel") {
-        let name = ChannelName::new(&name).map_err(|error| error.to_string())?;
-        if !channels.contains(&name) {
-            if channels.len() == channels_max {
-                return Err(format!("at most {channels_max} channels are allowed"));
-            }
-            channels.push(name);
+) -> Result<(), String> {
+    let name = ChannelName::new(name).map_err(|error| error.to_string())?;
+    if !channels.contains(&name) {
+        if channels.len() == channels_max {
+            return Err(format!("at most {channels_max} channels are allowed"));
         }
+        channels.push(name);
     }
-    Ok(channels)
+    Ok(())
 }
 
 /// These channels, or the one of whoever names none.
@@ -94,6 +93,19 @@ pub(super) fn or_lobby(mut channels: Vec<ChannelName>) -> Result<Vec<ChannelName
         channels.push(ChannelName::new(LOBBY).map_err(|error| error.to_string())?);
     }
     Ok(channels)
+}
+
+/// A request to listen, however its head was read.
+#[derive(Debug)]
+pub(super) struct Asked<'a, F> {
+    pub(super) query: Option<&'a str>,
+    pub(super) fields: &'a F,
+}
+
+impl<'a, B> From<&'a Request<B>> for Asked<'a, HeaderMap> {
+    fn from(request: &'a Request<B>) -> Self {
+        Self { query: request.uri().query(), fields: request.headers() }
+    }
 }
 
 /// Whoever comes in.
@@ -110,10 +122,10 @@ pub(super) struct Admitted {
 
 /// What somebody asks for who comes in.
 #[derive(Debug)]
-pub(super) struct Wish<'w> {
+pub(super) struct Wish {
     /// `websocket` or `sse`.
     pub(super) transport: &'static str,
-    pub(super) channels: &'w [ChannelName],
+    pub(super) channels: Vec<ChannelName>,
     /// Whether it named none, so that these only count if the application adds none.
     pub(super) is_default: bool,
 }
@@ -121,23 +133,26 @@ pub(super) struct Wish<'w> {
 type No = (UpgradeRefused, Refusal);
 
 /// What the token and the application allow; the channels that are wanted are among that.
-pub(super) async fn authorise<B>(
+pub(super) async fn authorise<F: Fields>(
     state: &State,
-    request: &Request<B>,
-    wish: Wish<'_>,
+    options: &StateOptions,
+    asked: &Asked<'_, F>,
+    wish: Wish,
     peer: Peer,
 ) -> Result<Admitted, No> {
     let application = state.hub.application().filter(|application| application.decides_connects());
-    let credential = credential(state, request)?;
+    let credential = credential(options, asked)?;
     let place = credential.as_ref().map(Credential::place);
     let token = credential.as_ref().map(Credential::token);
     let admission = match application {
-        None => Admission { grant: token_grant(state, token).await?, channels: Vec::new() },
+        None => Admission { grant: token_grant(options, token).await?, channels: Vec::new() },
         Some(application) => {
-            let mut question = question(state, request, &wish, peer);
-            match state.options().authoriser.takes_tokens() {
+            let mut question = question(options, asked, &wish, peer);
+            match options.authoriser.takes_tokens() {
                 // A bad token is not the application's business; none at all is.
-                true if token.is_some() => question.grant = Some(token_grant(state, token).await?),
+                true if token.is_some() => {
+                    question.grant = Some(token_grant(options, token).await?)
+                }
                 true => {}
                 false => question.token = token.map(|token| Unchecked(token.to_owned())),
             }
@@ -145,27 +160,34 @@ pub(super) async fn authorise<B>(
         }
     };
     let Admission { grant, channels: added } = admission;
-    let wanted = if wish.is_default && !added.is_empty() { &[] } else { wish.channels };
+    let is_replaced = wish.is_default && !added.is_empty();
+    let wanted = if is_replaced { Vec::new() } else { wish.channels };
     if let Some(channel) = wanted.iter().find(|name| !grant.subscribe.allow(name.as_str())) {
         let text = format!("the token does not allow to subscribe to the channel {channel}");
         let refusal = Refusal::new(StatusCode::FORBIDDEN, text);
         return Err((UpgradeRefused::Permission, refusal));
     }
-    // Together they have the time of a handshake.
-    let most = Duration::from_millis(state.limits().handshake_timeout_ms);
-    let asked = tokio::time::timeout(most, ask_to_subscribe(state, wanted, &added, &grant, peer));
-    asked.await.unwrap_or_else(|_| Err(refusal(Refused::Unavailable)))?;
+    let asks = |name: &&ChannelName| {
+        state.hub.channel_options(name).authorize_subscribe && !added.contains(name)
+    };
+    let asking: Vec<&ChannelName> = wanted.iter().filter(asks).collect();
+    if !asking.is_empty() {
+        // Together they have the time of a handshake.
+        let most = Duration::from_millis(options.http_limits.handshake_timeout_ms);
+        let answers = ask_to_subscribe(state, &asking, &grant, peer);
+        let answers = Box::pin(tokio::time::timeout(most, answers)).await;
+        answers.unwrap_or_else(|_| Err(refusal(Refused::Unavailable)))?;
+    }
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let channels = together(wanted, added, channels_max)?;
     Ok(Admitted { grant, place, channels, is_by_application: application.is_some() })
 }
 
 fn together(
-    wanted: &[ChannelName],
+    mut channels: Vec<ChannelName>,
     added: Vec<ChannelName>,
     channels_max: usize,
 ) -> Result<Vec<ChannelName>, No> {
-    let mut channels = wanted.to_vec();
     for channel in added {
         if !channels.contains(&channel) {
             channels.push(channel);
@@ -178,19 +200,21 @@ fn together(
     Ok(channels)
 }
 
-fn credential<B>(state: &State, request: &Request<B>) -> Result<Option<Credential>, No> {
-    let found = token::find(request.headers(), request.uri().query(), &state.options().cookie_name);
+fn credential<F: Fields>(
+    options: &StateOptions,
+    asked: &Asked<'_, F>,
+) -> Result<Option<Credential>, No> {
+    let found = token::find(asked.fields, asked.query, &options.cookie_name);
     let found = found.map_err(|error| {
         (UpgradeRefused::Token, Refusal::challenge(Challenge::BadToken, error.to_string()))
     })?;
     Ok(found.filter(|found| {
-        !found.place().rides_along() || guard::trusts_cookies(state, request.headers())
+        !found.place().rides_along() || guard::trusts_cookies(options, asked.fields)
     }))
 }
 
 /// What a token allows; one with an unknown key is looked at again once the keys were fetched.
-async fn token_grant(state: &State, token: Option<&str>) -> Result<Grant, No> {
-    let options = state.options();
+async fn token_grant(options: &StateOptions, token: Option<&str>) -> Result<Grant, No> {
     let mut grant = options.authoriser.authorise(token, SystemTime::now());
     if grant == Err(TokenRefusal::UnknownKey) && options.authoriser.refetched().await {
         grant = options.authoriser.authorise(token, SystemTime::now());
@@ -206,24 +230,24 @@ async fn token_grant(state: &State, token: Option<&str>) -> Result<Grant, No> {
     })
 }
 
-fn question<B>(
-    state: &State,
-    request: &Request<B>,
-    wish: &Wish<'_>,
+fn question<F: Fields>(
+    options: &StateOptions,
+    asked: &Asked<'_, F>,
+    wish: &Wish,
     peer: Peer,
 ) -> ConnectQuestion {
-    let mut headers = request.headers().clone();
-    if !guard::trusts_cookies(state, &headers) {
+    let mut headers = asked.fields.to_map();
+    if !guard::trusts_cookies(options, &headers) {
         headers.remove(COOKIE);
     }
-    let pairs = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let pairs = form_urlencoded::parse(asked.query.unwrap_or_default().as_bytes());
     let pairs = pairs.filter(|(name, _)| name != token::QUERY_NAME);
     ConnectQuestion {
         transport: wish.transport,
         peer: peer.address(),
         headers,
         query: form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish(),
-        channels: if wish.is_default { Vec::new() } else { wish.channels.to_vec() },
+        channels: if wish.is_default { Vec::new() } else { wish.channels.clone() },
         token: None,
         grant: None,
     }
@@ -232,15 +256,11 @@ fn question<B>(
 /// Asks for the channels whose rules want that, one after the other.
 async fn ask_to_subscribe(
     state: &State,
-    wanted: &[ChannelName],
-    added: &[ChannelName],
+    channels: &[&ChannelName],
     grant: &Grant,
     peer: Peer,
 ) -> Result<(), No> {
-    let asks = |name: &&ChannelName| {
-        state.hub.channel_options(name).authorize_subscribe && !added.contains(name)
-    };
-    for channel in wanted.iter().filter(asks) {
+    for &channel in channels {
         let Some(application) = state.hub.application() else {
             return Err(refusal(Refused::Unavailable));
         };

@@ -6,10 +6,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::HeaderMap;
+use http::HeaderName;
 
 use super::peer::Peer;
+use crate::base::fields::Fields;
 use crate::base::network::Network;
+
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Hops that are looked at: beyond it the nearest proxy that is not looked at counts as the client.
 const HOPS_MAX: usize = 32;
@@ -33,12 +36,11 @@ impl TrustedProxies {
     }
 
     /// Who is behind a request that `peer` sent.
-    pub fn client(&self, peer: Peer, headers: &HeaderMap) -> Peer {
+    pub fn client(&self, peer: Peer, headers: &impl Fields) -> Peer {
         if !self.trust(peer) {
             return peer;
         }
-        let values: Vec<&[u8]> =
-            headers.get_all("x-forwarded-for").iter().map(|value| value.as_bytes()).collect();
+        let values: Vec<&[u8]> = headers.all(&FORWARDED_FOR).collect();
         let hops = values.iter().rev().flat_map(|value| value.rsplit(|&byte| byte == b','));
         let mut client = peer;
         for hop in hops.take(HOPS_MAX) {
@@ -65,6 +67,8 @@ fn address(hop: &[u8]) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn client(of: &str, lines: &[&str]) -> String {

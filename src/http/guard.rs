@@ -2,37 +2,38 @@
 //!
 //! The cheap checks come first, and none of them reads a body.
 
-use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
-use http::{Request, StatusCode};
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::{HeaderName, Request, StatusCode};
 
 use super::answer::{Challenge, Refusal};
-use super::query;
-use super::state::State;
+use super::state::{State, StateOptions};
 use crate::auth::origin::{OriginList, host_is_loopback, origin_allowed};
+use crate::base::fields::Fields;
+use crate::base::query;
 
 /// Refuses pages of other sites, and where only loopback names count those that came by another
 /// (DNS rebinding).
-pub(super) fn check_origin(state: &State, headers: &HeaderMap) -> Result<(), Refusal> {
-    check_host_and_origin(state, headers, &state.options().origins)
+pub(super) fn check_origin(options: &StateOptions, headers: &impl Fields) -> Result<(), Refusal> {
+    check_host_and_origin(options, headers, &options.origins)
 }
 
 /// The same where no origin but our own counts.
-pub(super) fn check_own_origin(state: &State, headers: &HeaderMap) -> Result<(), Refusal> {
-    check_host_and_origin(state, headers, &OriginList::default())
+pub(super) fn check_own_origin(state: &State, headers: &impl Fields) -> Result<(), Refusal> {
+    check_host_and_origin(&state.options(), headers, &OriginList::default())
 }
 
 fn check_host_and_origin(
-    state: &State,
-    headers: &HeaderMap,
+    options: &StateOptions,
+    headers: &impl Fields,
     others: &OriginList,
 ) -> Result<(), Refusal> {
     // RFC 9112 section 3.2 wants 400 for none and for several, whoever asks.
-    if headers.get_all(HOST).iter().count() != 1 {
+    if headers.all(&HOST).count() != 1 {
         let text = "a request needs exactly one Host (RFC 9112 3.2)";
         return Err(Refusal::bad_request(text));
     }
-    let host = single(headers, HOST.as_str());
-    if state.options().loopback_only && !host.is_some_and(host_is_loopback) {
+    let host = text(headers, &HOST);
+    if options.loopback_only && !host.is_some_and(host_is_loopback) {
         let text = "without keys this gateway answers only to localhost, 127.0.0.1 and [::1] by \
                     name; to be reached from elsewhere it needs keys for tokens and for the API";
         return Err(Refusal::new(StatusCode::FORBIDDEN, text));
@@ -47,14 +48,14 @@ fn check_host_and_origin(
 
 /// Whether a token that the browser sent by itself counts. It does for pages of this gateway and of
 /// the origins listed by name; `*` lets any page in, but not in the name of its visitor.
-pub(super) fn trusts_cookies(state: &State, headers: &HeaderMap) -> bool {
-    let host = single(headers, HOST.as_str());
-    origin_allowed(origin(headers), host, &state.options().origins.named())
+pub(super) fn trusts_cookies(options: &StateOptions, headers: &impl Fields) -> bool {
+    let host = text(headers, &HOST);
+    origin_allowed(origin(headers), host, &options.origins.named())
 }
 
 /// The origin of the page that asks; `None` if no browser does.
-fn origin(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut origins = headers.get_all(ORIGIN).iter().map(|origin| origin.as_bytes());
+fn origin<F: Fields>(headers: &F) -> Option<&[u8]> {
+    let mut origins = headers.all(&ORIGIN);
     match (origins.next(), origins.next()) {
         (first, None) => first,
         // Two origins are none; see `origin_allowed`.
@@ -65,16 +66,17 @@ fn origin(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// [`check_origin`], then a key of the API unless none is needed.
 pub(super) fn check_key<B>(state: &State, request: &Request<B>) -> Result<(), Refusal> {
-    check_origin(state, request.headers())?;
-    if state.options().open {
+    let options = state.options();
+    check_origin(&options, request.headers())?;
+    if options.open {
         return Ok(());
     }
-    if state.options().api_keys.is_empty() {
+    if options.api_keys.is_empty() {
         let text = "the HTTP API is off because no API key is configured";
         return Err(Refusal::challenge(Challenge::ApiKey, text));
     }
     let text = match presented(request) {
-        Some(key) if state.options().api_keys.accept(&key) => return Ok(()),
+        Some(key) if options.api_keys.accept(&key) => return Ok(()),
         Some(_) => "the API key is not right",
         None => "an API key is required; send it as X-API-Key: KEY",
     };
@@ -94,14 +96,12 @@ fn presented<B>(request: &Request<B>) -> Option<Vec<u8>> {
     {
         return Some(key.trim_ascii().to_vec());
     }
-    query::values(request, "api_key").next().map(|key| key.into_owned().into_bytes())
+    query::values(request.uri().query(), "api_key").next().map(|key| key.into_owned().into_bytes())
 }
 
 /// The text of a header that is there exactly once.
-fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    values.next().is_none().then(|| first.to_str().ok())?
+fn text<'h>(headers: &'h impl Fields, name: &'h HeaderName) -> Option<&'h str> {
+    std::str::from_utf8(headers.single(name)?).ok().filter(|text| text.is_ascii())
 }
 
 #[cfg(test)]

@@ -34,7 +34,6 @@ mod openapi;
 mod page;
 mod peer;
 mod plain;
-mod query;
 mod router;
 mod script;
 mod slow;
@@ -47,13 +46,14 @@ mod websocket;
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
 use answer::Refusal;
 
-use crate::connection::Accepted;
+use crate::base::fields::Fields;
+use crate::connection::{Accepted, Head};
 
 pub use admin::AdminSettings;
 pub use answer::Answer;
@@ -66,23 +66,16 @@ pub use tally::{ConnectionRefused, EntryRefused, HeadRefused, LISTENERS_MAX, Tal
 use router::{Find, Route};
 
 /// Whether a head that came first on its connection asks for a WebSocket: for [`accept`], then.
-pub fn asks_for_websocket(request: &Request<()>, serves: Serves) -> bool {
-    let found = router::find(request.method(), request.uri().path());
-    found == Find::Route(Route::WebSocket)
-        && serves.has(Route::WebSocket)
-        && lists_websocket(request.headers())
+pub fn asks_for_websocket(head: &Head, serves: Serves) -> bool {
+    head.path() == Route::WebSocket.path() && serves.has(Route::WebSocket) && lists_websocket(head)
 }
 
 /// Makes a session of a head that came first on its connection and in one piece.
 ///
 /// # Errors
 /// The answer that says why not; the connection ends with it.
-pub async fn accept(
-    state: &Arc<State>,
-    request: Request<()>,
-    peer: Peer,
-) -> Result<Accepted, Box<Answer>> {
-    let accepted = websocket::accept(state, request, peer).await;
+pub async fn accept(state: &Arc<State>, head: &Head, peer: Peer) -> Result<Accepted, Box<Answer>> {
+    let accepted = websocket::accept(state, head, peer).await;
     let status = accepted
         .as_ref()
         .map_or_else(|answer| answer.status(), |_| StatusCode::SWITCHING_PROTOCOLS);
@@ -169,11 +162,8 @@ pub fn make_last(answer: &mut Answer) {
     }
 }
 
-fn lists_websocket(headers: &HeaderMap) -> bool {
-    headers.get_all(UPGRADE).iter().any(|value| {
-        let mut names = value.as_bytes().split(|&byte| byte == b',');
-        names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
-    })
+fn lists_websocket(headers: &impl Fields) -> bool {
+    headers.lists(&UPGRADE, b"websocket")
 }
 
 async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, peer: Peer) -> Answer {

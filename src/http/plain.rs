@@ -18,9 +18,10 @@ use serde_json::json;
 
 use super::answer::{self, Answer, Refusal};
 use super::state::State;
-use super::{body, guard, json, query, traced};
+use super::{body, guard, json, traced};
 use crate::base::ids::{ChannelName, UserId};
 use crate::base::message::Message;
+use crate::base::query;
 use crate::base::trace::Ingress;
 use crate::hub::{PublishError, PublishOptions};
 
@@ -72,8 +73,8 @@ fn unpublished(error: PublishError) -> Refusal {
 }
 
 fn target<B>(request: &Request<B>) -> Result<Target, String> {
-    let channel = query::single(request, "channel")?;
-    let user = query::single(request, "user")?;
+    let channel = query::single(request.uri().query(), "channel")?;
+    let user = query::single(request.uri().query(), "user")?;
     match (channel, user) {
         (Some(channel), None) => {
             ChannelName::new(&channel).map(Target::Channel).map_err(|error| error.to_string())
@@ -119,7 +120,7 @@ fn message(headers: &HeaderMap, body: Bytes) -> Result<Message, Refusal> {
 /// `GET /channel?name=NAME`: how many subscribers a channel has.
 pub(super) fn channel<B>(state: &State, request: &Request<B>) -> Answer {
     let counted = guard::check_key(state, request).and_then(|()| {
-        let name = query::single(request, "name").map_err(Refusal::bad_request)?;
+        let name = query::single(request.uri().query(), "name").map_err(Refusal::bad_request)?;
         let text = "say which channel: GET /channel?name=NAME";
         let name = name.ok_or_else(|| Refusal::bad_request(text))?;
         let name = ChannelName::new(&name).map_err(|no| Refusal::bad_request(no.to_string()))?;

@@ -4,8 +4,9 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Refusal};
+use super::guard;
 use super::state::State;
-use super::{guard, query};
+use crate::base::query;
 use crate::hub::SlowSession;
 
 /// Sessions in an answer that does not say how many.
@@ -17,7 +18,7 @@ const TOP_MAX: usize = 1_000;
 /// Those that are furthest behind.
 pub(super) fn show<B>(state: &State, request: &Request<B>) -> Answer {
     let listed = guard::check_key(state, request).and_then(|()| {
-        let top = query::single(request, "top").map_err(Refusal::bad_request)?;
+        let top = query::single(request.uri().query(), "top").map_err(Refusal::bad_request)?;
         let top = top.map_or(Ok(TOP), |top| top.parse::<usize>());
         let wrong = || Refusal::bad_request(format!("top= is a number from 1 to {TOP_MAX}"));
         let top = top.ok().filter(|top| (1..=TOP_MAX).contains(top)).ok_or_else(wrong)?;

@@ -23,16 +23,16 @@ use hyper::body::Incoming;
 use rand::RngExt as _;
 
 use super::admission::{
-    Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
+    Admitted, Wish, add_channel, authorise, check_origin, note, of_peer, or_lobby, reason,
 };
 use super::answer::{self, Answer, Refusal};
 use super::peer::Peer;
-use super::query;
 use super::state::State;
 use super::take_over::{TakeOver, TakenOver};
 use super::tally::UpgradeRefused;
 use crate::base::ids::ChannelName;
 use crate::base::position::{Recover, StreamPosition};
+use crate::base::query;
 use crate::connection::{Accept, EventStream, Permit, UpgradeError};
 use crate::protocol::sse;
 
@@ -57,16 +57,21 @@ async fn decide<B>(
     request: &Request<B>,
     peer: Peer,
 ) -> Result<EventStream, (UpgradeRefused, Refusal)> {
-    check_origin(state, request.headers())?;
+    let options = state.options();
+    check_origin(&options, request.headers())?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wrong = |text| (UpgradeRefused::Query, Refusal::bad_request(text));
-    let named = channels(request, channels_max).map_err(wrong)?;
+    let mut named = Vec::new();
+    for name in query::values(request.uri().query(), "channel") {
+        add_channel(&mut named, &name, channels_max).map_err(wrong)?;
+    }
     let is_default = named.is_empty();
     let wanted = or_lobby(named).map_err(wrong)?;
     let recover = recover(request, wanted.len()).map_err(wrong)?;
     let join_leave = join_leave(state, request, &wanted).map_err(wrong)?;
-    let wish = Wish { transport: "sse", channels: &wanted, is_default };
-    let Admitted { grant, channels, .. } = authorise(state, request, wish, peer).await?;
+    let wish = Wish { transport: "sse", channels: wanted, is_default };
+    let Admitted { grant, channels, .. } =
+        authorise(state, &options, &request.into(), wish, peer).await?;
     let accept = of_peer(Accept::new(grant).channels(channels), peer);
     let head = head(request.headers(), rand::rng().random_range(RETRY_MS));
     let mut stream =
@@ -85,7 +90,7 @@ fn join_leave<B>(
     request: &Request<B>,
     channels: &[ChannelName],
 ) -> Result<bool, String> {
-    match query::single(request, "join_leave")?.as_deref() {
+    match query::single(request.uri().query(), "join_leave")?.as_deref() {
         None | Some("false" | "0") => Ok(false),
         Some("true" | "1") => {
             let has = |name: &&ChannelName| state.hub.channel_options(name).join_leave;
@@ -103,7 +108,7 @@ fn join_leave<B>(
 fn recover<B>(request: &Request<B>, most: usize) -> Result<Vec<Recover>, String> {
     let header = request.headers().get("last-event-id").and_then(|value| value.to_str().ok());
     let header = header.filter(|id| !id.is_empty()).map(Into::into);
-    let named = query::values(request, "recover");
+    let named = query::values(request.uri().query(), "recover");
     let positions: Vec<_> = header.into_iter().chain(named).collect();
     if positions.len() > most + 1 {
         return Err(format!("there are {} positions for {most} channels", positions.len()));

@@ -7,23 +7,23 @@
 //! A refusal ends the connection: what comes behind a refused handshake is never read as a request.
 
 use http::header::ALLOW;
-use http::request::Parts;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 
 use super::admission::{
-    Admitted, Wish, authorise, channels, check_origin, note, of_peer, or_lobby, reason,
+    Admitted, Asked, Wish, add_channel, authorise, check_origin, note, of_peer, or_lobby, reason,
 };
 use super::answer::{Answer, Refusal};
 use super::peer::Peer;
-use super::query;
 use super::state::State;
 use super::tally::UpgradeRefused;
 use crate::auth::token::{self, Place};
 use crate::base::access::{Grant, Rules};
 use crate::base::disconnect::Disconnect;
+use crate::base::fields::Fields;
 use crate::base::ids::ChannelName;
-use crate::connection::{self, Accept, Accepted, UpgradeError};
+use crate::base::query::{self, Once};
+use crate::connection::{self, Accept, Accepted, Head, UpgradeError};
 use crate::frame::{self, HandshakeError};
 use crate::protocol::WireFormat;
 
@@ -44,11 +44,11 @@ const RAW_IS_FOR_ONE: &str = "format=raw is for one channel: a plain message doe
 /// Makes a session of a request of hyper's, or says why not.
 pub(super) async fn upgrade(state: &State, request: Request<Incoming>, peer: Peer) -> Answer {
     let (parts, body) = request.into_parts();
-    if let Err(answer) = check_handshake(state, &parts, peer) {
+    if let Err(answer) = check_handshake(state, || frame::check(&parts).map(drop), peer) {
         return *answer;
     }
     let request = Request::from_parts(parts, body);
-    let upgraded = decide(state, &request, peer).await.and_then(|accept| {
+    let upgraded = decide(state, &(&request).into(), peer).await.and_then(|accept| {
         connection::upgrade(&state.hub, request, accept).map_err(|why| refused(state, &why, peer))
     });
     upgraded.map_or_else(|answer| *answer, |answer| answer.map(|_| Default::default()))
@@ -60,22 +60,24 @@ pub(super) async fn upgrade(state: &State, request: Request<Incoming>, peer: Pee
 /// The answer that says why not.
 pub(super) async fn accept(
     state: &State,
-    request: Request<()>,
+    head: &Head,
     peer: Peer,
 ) -> Result<Accepted, Box<Answer>> {
-    let (parts, ()) = request.into_parts();
-    check_handshake(state, &parts, peer)?;
-    let request = Request::from_parts(parts, ());
-    let accept = decide(state, &request, peer).await?;
-    let (parts, ()) = request.into_parts();
-    connection::accept(&state.hub, &parts, accept).map_err(|why| refused(state, &why, peer))
+    check_handshake(state, || frame::check_fields(head).map(drop), peer)?;
+    let asked = Asked { query: head.query(), fields: head };
+    let accept = decide(state, &asked, peer).await?;
+    connection::accept(&state.hub, head, accept).map_err(|why| refused(state, &why, peer))
 }
 
 /// Nobody is asked about what is no handshake.
-fn check_handshake(state: &State, parts: &Parts, peer: Peer) -> Result<(), Box<Answer>> {
+fn check_handshake(
+    state: &State,
+    check: impl FnOnce() -> Result<(), HandshakeError>,
+    peer: Peer,
+) -> Result<(), Box<Answer>> {
     let is_asked =
         state.hub.application().is_some_and(|application| application.decides_connects());
-    match is_asked.then(|| frame::check(parts)) {
+    match is_asked.then(check) {
         Some(Err(error)) => Err(refused(state, &UpgradeError::Handshake(error), peer)),
         _ => Ok(()),
     }
@@ -88,10 +90,10 @@ fn refused(state: &State, error: &UpgradeError, peer: Peer) -> Box<Answer> {
 
 /// For a peer that is refused by a close. A subprotocol it offered is selected, or a browser would
 /// see a failed handshake instead.
-fn only_to_close<B>(state: &State, request: &Request<B>, disconnect: Disconnect) -> Accept {
+fn only_to_close(state: &State, headers: &impl Fields, disconnect: Disconnect) -> Accept {
     let nobody = Grant { subscribe: Rules::none(), publish: Rules::none(), ..Grant::anyone() };
     let accept = Accept::new(nobody).limits(state.options().message_limits).closing(disconnect);
-    let place = token::find(request.headers(), None, &state.options().cookie_name);
+    let place = token::find(headers, None, &state.options().cookie_name);
     match place.ok().flatten().map(|found| found.place()) {
         Some(Place::Subprotocol) => accept.protocol(HeaderValue::from_static(token::SUBPROTOCOL)),
         _ => accept,
@@ -108,11 +110,15 @@ pub(super) fn wrong_method(state: &State, allow: &'static str, peer: Peer) -> An
 }
 
 /// Whether the request may, before it is known to be a proper handshake.
-async fn decide<B>(state: &State, request: &Request<B>, peer: Peer) -> Result<Accept, Box<Answer>> {
-    let checked = check(state, request, peer).await.or_else(|(why, refusal)| {
+async fn decide<F: Fields>(
+    state: &State,
+    asked: &Asked<'_, F>,
+    peer: Peer,
+) -> Result<Accept, Box<Answer>> {
+    let checked = check(state, asked, peer).await.or_else(|(why, refusal)| {
         note(state, why, &refusal.text, peer);
         match refusal.disconnect.clone() {
-            Some(disconnect) => Ok(only_to_close(state, request, disconnect)),
+            Some(disconnect) => Ok(only_to_close(state, asked.fields, disconnect)),
             None => Err(Box::new(refusal.closing().answer())),
         }
     });
@@ -120,21 +126,22 @@ async fn decide<B>(state: &State, request: &Request<B>, peer: Peer) -> Result<Ac
 }
 
 /// The cheap checks first.
-async fn check<B>(
+async fn check<F: Fields>(
     state: &State,
-    request: &Request<B>,
+    asked: &Asked<'_, F>,
     peer: Peer,
 ) -> Result<Accept, (UpgradeRefused, Refusal)> {
-    check_origin(state, request.headers())?;
+    let options = state.options();
+    check_origin(&options, asked.fields)?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
-    let wanted = wanted(request, channels_max)
+    let wanted = wanted(asked.query, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;
-    let Wanted { channels, format, echo, .. } = &wanted;
-    let wish = Wish { transport: "websocket", channels, is_default: wanted.is_default };
+    let Wanted { channels, is_default, format, is_format_given, echo } = wanted;
+    let wish = Wish { transport: "websocket", channels, is_default };
     let Admitted { grant, place, channels, is_by_application } =
-        authorise(state, request, wish, peer).await?;
-    let format = match (*format, channels.len()) {
-        (WireFormat::Raw, 2..) if !wanted.is_format_given => WireFormat::Json,
+        authorise(state, &options, asked, wish, peer).await?;
+    let format = match (format, channels.len()) {
+        (WireFormat::Raw, 2..) if !is_format_given => WireFormat::Json,
         (WireFormat::Raw, 2..) => {
             return Err((UpgradeRefused::Query, Refusal::bad_request(RAW_IS_FOR_ONE)));
         }
@@ -143,10 +150,10 @@ async fn check<B>(
     let mut accept = Accept::new(grant)
         .channels(channels)
         .format(format)
-        .echo(*echo)
-        .limits(state.options().message_limits);
+        .echo(echo)
+        .limits(options.message_limits);
     if !is_by_application {
-        accept = accept.authoriser(state.options().authoriser.clone());
+        accept = accept.authoriser(options.authoriser.clone());
     }
     if place == Some(Place::Subprotocol) {
         accept = accept.protocol(HeaderValue::from_static(token::SUBPROTOCOL));
@@ -155,9 +162,18 @@ async fn check<B>(
 }
 
 /// Reads the query. Keys that are not known are left to whoever put them there.
-fn wanted<B>(request: &Request<B>, channels_max: usize) -> Result<Wanted, String> {
-    let channels = channels(request, channels_max)?;
-    let given = query::single(request, "format")?;
+fn wanted(query: Option<&str>, channels_max: usize) -> Result<Wanted, String> {
+    let mut channels = Vec::new();
+    let (mut format, mut echo) = (Once::new("format"), Once::new("echo"));
+    for (name, value) in query::pairs(query) {
+        match &*name {
+            "channel" => add_channel(&mut channels, &value, channels_max)?,
+            "format" => format.note(value),
+            "echo" => echo.note(value),
+            _ => {}
+        }
+    }
+    let given = format.value()?;
     let format = match given.as_deref() {
         None if channels.len() <= 1 => WireFormat::Raw,
         None | Some("json") => WireFormat::Json,
@@ -167,7 +183,7 @@ fn wanted<B>(request: &Request<B>, channels_max: usize) -> Result<Wanted, String
     };
     let is_default = channels.is_empty() && format == WireFormat::Raw;
     let channels = if format == WireFormat::Raw { or_lobby(channels)? } else { channels };
-    let echo = match query::single(request, "echo")?.as_deref() {
+    let echo = match echo.value()?.as_deref() {
         None | Some("true" | "1") => true,
         Some("false" | "0") => false,
         Some(_) => return Err("echo= is true or false".to_owned()),

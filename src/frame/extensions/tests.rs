@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use http::HeaderMap;
+
 use super::*;
 
 fn negotiate_lines(lines: &[&str]) -> Result<Option<Deflate>, Malformed> {

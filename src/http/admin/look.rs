@@ -4,18 +4,18 @@ use http::{Request, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::super::answer::Refusal;
-use super::super::query;
 use super::super::state::State;
 use crate::base::channels::ChannelOptions;
 use crate::base::ids::{ChannelName, SessionId};
+use crate::base::query;
 use crate::hub::SlowSession;
 use crate::protocol::{Form, WireFormat};
 
 /// Sessions of a channel that are listed.
 const SESSIONS_MAX: usize = 20;
 
-fn required<B>(request: &Request<B>, name: &str) -> Result<String, Refusal> {
-    let value = query::single(request, name).map_err(Refusal::bad_request)?;
+fn required<B>(request: &Request<B>, name: &'static str) -> Result<String, Refusal> {
+    let value = query::single(request.uri().query(), name).map_err(Refusal::bad_request)?;
     let value = value.ok_or_else(|| Refusal::bad_request(format!("say which: ?{name}=")))?;
     Ok(value.into_owned())
 }

@@ -15,7 +15,7 @@ fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> Request<()> {
 }
 
 fn asked(query: &str) -> Result<Wanted, String> {
-    wanted(&request(&format!("/ws{query}"), &[]), 3)
+    wanted(query.strip_prefix('?'), 3)
 }
 
 fn names(wanted: &Wanted) -> Vec<&str> {
@@ -87,7 +87,7 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
     let state = state(false);
     state.change(|options| options.authoriser = Arc::new(OnlyNews));
     let good = "/ws?channel=news&token=good-canary";
-    assert!(check(&state, &request(good, &[]), Peer::Local).await.is_ok());
+    assert!(check(&state, &(&request(good, &[])).into(), Peer::Local).await.is_ok());
     let cross = ("origin", "https://evil.example");
     for (uri, headers, why, status, challenge) in [
         (good, vec![cross], UpgradeRefused::Origin, 403, None),
@@ -118,7 +118,7 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
         ),
     ] {
         let (reason, refusal) =
-            check(&state, &request(uri, &headers), Peer::Local).await.unwrap_err();
+            check(&state, &(&request(uri, &headers)).into(), Peer::Local).await.unwrap_err();
         assert_eq!(reason, why, "{uri}");
         let answer = refusal.closing().answer();
         assert_eq!(answer.status().as_u16(), status, "{uri}");
@@ -135,7 +135,7 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
 async fn a_token_in_the_subprotocols_is_answered_with_bearer_and_nothing_else_is() {
     let state = state(false);
     let shown = async |headers: &[(&'static str, &'static str)]| {
-        let accept = check(&state, &request("/ws", headers), Peer::Local).await.unwrap();
+        let accept = check(&state, &(&request("/ws", headers)).into(), Peer::Local).await.unwrap();
         debug_of(&accept)
     };
     let offered = shown(&[("sec-websocket-protocol", "bearer, token-canary")]).await;

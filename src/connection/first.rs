@@ -43,9 +43,17 @@ impl First {
         poll_fn(|cx| {
             SCRATCH.with_borrow_mut(|scratch| {
                 let room = bytes_max.min(scratch.len());
-                let mut buf = ReadBuf::new(&mut scratch[..room]);
-                ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf))?;
-                let bytes = Bytes::copy_from_slice(buf.filled());
+                let scratch = &mut scratch[..room];
+                // Mostly they are there by now, but tokio has not heard of it yet.
+                let read = match stream.try_read(scratch) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        let mut buf = ReadBuf::new(scratch);
+                        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf))?;
+                        buf.filled().len()
+                    }
+                    read => read?,
+                };
+                let bytes = Bytes::copy_from_slice(&scratch[..read]);
                 io::Result::Ok(Self::of(bytes, headers_max)).into()
             })
         })

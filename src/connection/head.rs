@@ -325,7 +325,7 @@ mod tests {
                 map.append(name, HeaderValue::from_bytes(line.value).unwrap());
             }
             prop_assert_eq!(head.to_map(), map);
-            prop_assert_eq!(head.rest(), text[len..].as_bytes());
+            prop_assert_eq!(head.rest(), &text.as_bytes()[len..]);
         }
     }
 }

@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::outbox::{Duplex, Socket};
+use crate::outbox::{Duplex, Socket, receive_now, send_now, send_vectored_now};
 
 /// See the module. Sockets are told apart, because a session writes to a bare one without a task.
+///
+/// What is written goes to the kernel first, and waits as tokio does only if that does not take it: of a
+/// socket that was just accepted tokio has not heard yet that it can be written to, and whoever refuses
+/// a connection at once may not wait until it has.
 pub enum Stream {
     /// A TCP socket.
     Tcp(TcpStream),
@@ -31,9 +36,22 @@ impl Stream {
     /// # Errors
     /// Those of the socket; `WouldBlock` means nothing.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        send_now(self.bare()?, bytes)
+    }
+
+    /// Reads what a bare socket has now; anything else has nothing at once.
+    ///
+    /// # Errors
+    /// Those of the socket; `WouldBlock` means nothing.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        receive_now(self.bare()?, buf)
+    }
+
+    /// The kernel's socket, if there is nothing between it and us.
+    fn bare(&self) -> io::Result<BorrowedFd<'_>> {
         match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
+            Self::Tcp(stream) => Ok(stream.as_fd()),
+            Self::Unix(stream) => Ok(stream.as_fd()),
             Self::Other(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -101,7 +119,12 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.io().poll_write(cx, bytes)
+        match self.try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.io().poll_write(cx, bytes)
+            }
+            written => Poll::Ready(written),
+        }
     }
 
     fn poll_write_vectored(
@@ -109,7 +132,13 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.io().poll_write_vectored(cx, pieces)
+        let written = self.bare().and_then(|socket| send_vectored_now(socket, pieces));
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.io().poll_write_vectored(cx, pieces)
+            }
+            written => Poll::Ready(written),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -13,6 +13,7 @@ pub(crate) mod state;
 pub(crate) mod writer;
 
 pub use socket::{Duplex, Socket};
+pub(crate) use socket::{receive_now, send_now, send_vectored_now};
 
 #[cfg(all(test, fanfare_loom))]
 mod loom_tests;

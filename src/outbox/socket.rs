@@ -26,13 +26,32 @@ use std::task::{Context, Poll, Waker, ready};
 
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Not later, and no signal where nobody listens any more: that is an error like others.
 const NOW: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// Writes what the kernel takes now, whatever tokio knows of the socket.
+#[inline]
+pub(crate) fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(socket, bytes, NOW)?)
+}
+
+/// The same for several pieces in one call.
+pub(crate) fn send_vectored_now(
+    socket: BorrowedFd<'_>,
+    pieces: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    Ok(sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), NOW)?)
+}
+
+/// Reads what the kernel has now, whatever tokio knows of the socket.
+pub(crate) fn receive_now(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    Ok(recv(socket, buf, RecvFlags::DONTWAIT)?.0)
+}
 
 /// Anything that is read and written: what a TLS library or a test hands over.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + 'static {}
@@ -116,13 +135,12 @@ impl Socket {
     /// of its own, and only a writer task can wait until that is flushed.
     #[inline]
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(send(self.bare()?, bytes, NOW)?)
+        send_now(self.bare()?, bytes)
     }
 
     /// The same for several pieces in one call.
     pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut nothing = SendAncillaryBuffer::default();
-        Ok(sendmsg(self.bare()?, pieces, &mut nothing, NOW)?)
+        send_vectored_now(self.bare()?, pieces)
     }
 
     /// The kernel's socket, if there is nothing between it and us.

@@ -94,18 +94,24 @@ impl Tls {
                 return Ok(true);
             }
             match self.receive(&mut []) {
-                Ok(_) if self.end.is_some() => {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, CLOSED_IN_HANDSHAKE));
-                }
+                Ok(_) if self.client.is_handshaking() => self.check_end()?,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    // The alert that says why; nobody has to read it.
-                    let _ = self.flush();
-                    return Err(in_handshake(error));
-                }
+                Err(error) => return Err(in_handshake(error)),
             }
+        }
+    }
+
+    /// Whether the handshake can still come to something.
+    fn check_end(&self) -> io::Result<()> {
+        let eof = io::ErrorKind::UnexpectedEof;
+        match &self.end {
+            None => Ok(()),
+            Some(End::Broken(kind, text)) if *kind != eof => {
+                Err(io::Error::new(*kind, text.clone()))
+            }
+            Some(_) => Err(io::Error::new(eof, CLOSED_IN_HANDSHAKE)),
         }
     }
 
@@ -167,8 +173,13 @@ impl Tls {
             let end = start + read;
             let Self { client, unsent, end: is_ended, text, .. } = self;
             let mut sink = Sink { buffer, filled: 0, aside: text };
-            let used = advance(client, &mut records[..end], unsent, is_ended, &mut sink, &[])?;
+            let advanced = advance(client, &mut records[..end], unsent, is_ended, &mut sink, &[]);
             let filled = sink.filled;
+            // What came before it is there.
+            let used = advanced.unwrap_or_else(|error| {
+                self.end = Some(End::Broken(error.kind(), error.to_string()));
+                end
+            });
             self.carried.clear();
             self.carried.extend_from_slice(&records[used..end]);
             if self.carried.is_empty() {
@@ -228,31 +239,27 @@ fn advance(
     piece: &[u8],
 ) -> io::Result<usize> {
     let mut used = 0;
-    let mut failed = None;
     let mut piece = Some(piece).filter(|piece| !piece.is_empty());
     loop {
         let UnbufferedStatus { mut discard, state } =
             client.process_tls_records(&mut records[used..]);
         let mut is_done = false;
-        match state {
-            // Once more, for the alert that tells the server.
-            Err(error) if failed.is_none() => failed = Some(error),
-            Err(_) => is_done = true,
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+        match state.map_err(told)? {
+            ConnectionState::ReadTraffic(mut traffic) => {
                 while let Some(record) = traffic.next_record() {
                     let record = record.map_err(told)?;
                     discard += record.discard;
                     sink.put(record.payload);
                 }
             }
-            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+            ConnectionState::EncodeTlsData(mut data) => {
                 let encode = |out: &mut [u8]| data.encode(out);
                 append(unsent, TEXT_BYTES_MAX, encode).map_err(io::Error::other)?;
             }
             // It is, in the order in which it was encoded.
-            Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-            Ok(ConnectionState::PeerClosed) => *end = Some(End::Closed),
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => match piece.take() {
+            ConnectionState::TransmitTlsData(data) => data.done(),
+            ConnectionState::PeerClosed => *end = Some(End::Closed),
+            ConnectionState::WriteTraffic(mut traffic) => match piece.take() {
                 // Looked at again: it may have asked for new keys.
                 Some(piece) => {
                     let encrypt = |out: &mut [u8]| traffic.encrypt(piece, out);
@@ -260,16 +267,15 @@ fn advance(
                 }
                 None => is_done = true,
             },
-            Ok(_) => is_done = true,
+            _ => is_done = true,
         }
         used += discard;
         if is_done {
             break;
         }
     }
-    match failed {
-        Some(error) => Err(told(error)),
-        None if piece.is_some() => Err(io::ErrorKind::NotConnected.into()),
+    match piece {
+        Some(_) => Err(io::ErrorKind::NotConnected.into()),
         None => Ok(used),
     }
 }

@@ -28,9 +28,6 @@ pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
 /// little, so that the server notices in seconds and not in minutes.
 const STALLED_RECEIVE_BUFFER_BYTES: usize = 4_096;
 
-/// Without an answer.
-pub(crate) const CLOSED: &str = "the server closed the connection in the handshake";
-
 /// What a server answered to a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -188,7 +185,7 @@ pub(crate) fn open(
     let mut piece = [0; 4_096];
     loop {
         let read = match stream.read(&mut piece) {
-            Ok(0) => return Err(CLOSED.to_owned()),
+            Ok(0) => return Err(stream.closed_text().to_owned()),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 wait_to_read(&mut stream, end).map_err(told)?;

@@ -10,7 +10,8 @@ use tokio_rustls::rustls::client::danger::{
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{
-    ClientConfig, DigitallySignedStruct, Error, InvalidMessage, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, InvalidMessage, RootCertStore,
+    SignatureScheme,
 };
 
 use super::BenchError;
@@ -96,10 +97,11 @@ pub(crate) fn is_alert(bytes: &[u8]) -> bool {
 /// What went wrong, and what helps where that is known.
 pub(super) fn error_text(error: &Error) -> String {
     match error {
-        Error::InvalidCertificate(_) => format!(
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
             "{error}; if the server is to be trusted, name its authority with --tls-ca; --tls-insecure \
              looks at no certificate"
         ),
+        Error::InvalidCertificate(_) => format!("{error}; --tls-insecure looks at no certificate"),
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "the server does not speak TLS; write ws:// for wss://, http:// for https://".to_owned()
         }

@@ -171,6 +171,39 @@ async fn who_speaks_something_else_is_told() {
 }
 
 #[tokio::test]
+async fn a_certificate_for_another_name_is_refused() {
+    let (dir, authority) = (Dir::new(), Authority::new("the authority"));
+    dir.install(&authority.pair());
+    let ca = dir.write("ca.pem", &authority.certificate);
+    // Its certificate is for 127.0.0.1.
+    let listener = dir.listener("", "").replace("127.0.0.1:0", "127.0.0.2:0");
+    let gateway = Gateway::configured(&listener).await;
+    let url = format!("wss://{}/ws?channel=x", tls_addr(&gateway, 0).await);
+    let own = ["idle", "--url", &url, "--subscribers", "3", "--duration", "100ms"];
+    let (code, _, stderr) = bench(&[&own[..], &["--tls-ca", &ca]].concat()).await;
+    assert!(code == 1 && stderr.contains("certificate not valid for name"), "{stderr}");
+    let (code, json, stderr) = bench(&[&own[..], &["--tls-insecure"]].concat()).await;
+    assert!(code == 0 && handshakes(&json) == 3, "{stderr}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_is_told_apart() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // Or the end would be a reset.
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4_096]).await;
+        }
+    });
+    for (scheme, said) in [("wss", "write ws:// for wss://"), ("ws", "write wss:// for ws://")] {
+        let url = format!("{scheme}://{addr}/");
+        let (code, _, stderr) = bench(&["idle", "--url", &url, "--subscribers", "3"]).await;
+        assert!(code == 1 && stderr.contains(said), "{stderr}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_says_nothing_is_given_up_in_time() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("wss://{}/", listener.local_addr().unwrap());

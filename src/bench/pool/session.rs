@@ -6,7 +6,7 @@ use std::time::Instant;
 use mio::Registry;
 
 use crate::bench::client::{FrameReader, Piece, masked_frame};
-use crate::bench::connect::{Answer, CLOSED, Handshake, NotOpen, error_text};
+use crate::bench::connect::{Answer, Handshake, NotOpen, error_text};
 use crate::bench::options::Options;
 use crate::bench::stream::{Agreed, Stream};
 use crate::bench::tally::{Account, Tally};
@@ -102,7 +102,7 @@ impl Opening {
         let mut piece = [0; 2_048];
         loop {
             match self.stream.read(&mut piece) {
-                Ok(0) => return Err(CLOSED.into()),
+                Ok(0) => return Err(self.stream.closed_text().into()),
                 Ok(read) => self.head.extend_from_slice(&piece[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -66,6 +66,16 @@ impl Stream {
         }
     }
 
+    /// What to say of an end where an answer to the WebSocket handshake was to come.
+    pub(crate) fn closed_text(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => {
+                "the server closed the connection in the handshake; if it speaks TLS, write wss:// for ws://"
+            }
+            Self::Tls(_) => "the server closed the connection in the handshake",
+        }
+    }
+
     /// What was agreed on, if it is TLS and the handshake is done.
     pub(crate) fn agreed(&self) -> Option<Agreed> {
         let Self::Tls(tls) = self else { return None };

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::rustls::{ServerConfig, ServerConnection};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 use super::*;
 use crate::bench::connect::connect;
@@ -18,12 +19,13 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A connection, and a server that does this with its side of it once the handshake is done.
 fn connected<T: Send + 'static>(
+    version: &'static SupportedProtocolVersion,
     serve: impl FnOnce(ServerConnection, TcpStream) -> T + Send + 'static,
 ) -> (Stream, JoinHandle<T>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
@@ -82,10 +84,15 @@ fn records(tls: &mut ServerConnection, text: &[u8]) -> Vec<u8> {
 
 #[test]
 fn text_arrives_whole_however_records_and_readers_cut_it() {
-    for (count, sent_in, read_in) in
-        [(300_000, usize::MAX, 1_000), (300_000, 7_001, 256 << 10), (2_000, 1, 100), (0, 1, 1)]
-    {
-        let (mut stream, server) = connected(move |mut tls, mut tcp| {
+    for (version, count, sent_in, read_in) in [
+        (&TLS13, 300_000, usize::MAX, 1_000),
+        (&TLS13, 300_000, 7_001, 256 << 10),
+        (&TLS13, 2_000, 1, 100),
+        (&TLS13, 0, 1, 1),
+        (&TLS12, 300_000, usize::MAX, 1_000),
+        (&TLS12, 2_000, 1, 100),
+    ] {
+        let (mut stream, server) = connected(version, move |mut tls, mut tcp| {
             let mut all = records(&mut tls, &letters(count));
             tls.send_close_notify();
             tls.write_tls(&mut all).unwrap();
@@ -98,6 +105,8 @@ fn text_arrives_whole_however_records_and_readers_cut_it() {
         let (text, end) = read_all(&mut stream, read_in);
         assert!(text == letters(count), "{} of {count}", text.len());
         assert!(end.is_ok() && stream.has_more());
+        let shown = if version == &TLS12 { "TLS 1.2" } else { "TLS 1.3" };
+        assert_eq!(stream.agreed().unwrap().version, shown);
         drop(stream);
         server.join().unwrap();
     }
@@ -105,7 +114,7 @@ fn text_arrives_whole_however_records_and_readers_cut_it() {
 
 #[test]
 fn an_end_without_a_word_is_an_error_after_all_that_came() {
-    let (mut stream, server) = connected(|mut tls, mut tcp| {
+    let (mut stream, server) = connected(&TLS13, |mut tls, mut tcp| {
         tcp.write_all(&records(&mut tls, &letters(50_000))).unwrap();
     });
     let (text, end) = read_all(&mut stream, 4_096);
@@ -118,7 +127,7 @@ fn an_end_without_a_word_is_an_error_after_all_that_came() {
 
 #[test]
 fn garbage_between_records_is_an_error() {
-    let (mut stream, server) = connected(|mut tls, mut tcp| {
+    let (mut stream, server) = connected(&TLS13, |mut tls, mut tcp| {
         let mut all = records(&mut tls, &letters(100));
         all.extend_from_slice(b"\x17\x03\x03\x00\x20this is no record of anybody's.!");
         tcp.write_all(&all).unwrap();
@@ -134,7 +143,7 @@ fn garbage_between_records_is_an_error() {
 fn what_is_not_taken_at_once_is_not_lost_and_nothing_is_kept_of_it() {
     const BYTES: usize = 24 << 20;
     let (go, wait) = std::sync::mpsc::sync_channel(1);
-    let (mut stream, server) = connected(move |mut tls, mut tcp| {
+    let (mut stream, server) = connected(&TLS13, move |mut tls, mut tcp| {
         wait.recv().unwrap();
         let (mut text, mut piece) = (Vec::new(), vec![0; 64 << 10]);
         while text.len() < BYTES {

@@ -3,15 +3,17 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sha1::{Digest as _, Sha1};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::inflate;
+use super::stream::Stream;
 use super::target::Target;
+use super::{inflate, tls};
 
 /// RFC 6455 section 1.3.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -83,6 +85,9 @@ impl Handshake {
     /// # Errors
     /// Why this is not an open WebSocket.
     pub(crate) fn answer(&self, bytes: &[u8]) -> Result<Option<Answer>, NotOpen> {
+        if tls::is_alert(bytes) {
+            return Err("the server speaks TLS; write wss:// for ws://".into());
+        }
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             let is_long = bytes.len() >= HEAD_BYTES_MAX;
             return if is_long { Err("the answer has no end".into()) } else { Ok(None) };
@@ -144,12 +149,16 @@ pub(crate) fn start(
     }
 }
 
-/// Connects, and waits for it.
-pub(crate) fn connect(addr: SocketAddr, timeout: Duration) -> io::Result<std::net::TcpStream> {
-    let stream = std::net::TcpStream::connect_timeout(&addr, timeout)?;
+/// Connects, and waits until it can be written to: with TLS, until that is agreed on.
+pub(crate) fn connect(target: &Target, timeout: Duration) -> io::Result<Stream> {
+    let end = Instant::now() + timeout;
+    let stream = std::net::TcpStream::connect_timeout(&target.addr, timeout)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(timeout))?;
-    stream.set_write_timeout(Some(timeout))?;
+    stream.set_nonblocking(true)?;
+    let mut stream = Stream::new(mio::net::TcpStream::from_std(stream), target)?;
+    while !stream.shake_hands()? {
+        wait_to_read(&mut stream, end)?;
+    }
     Ok(stream)
 }
 
@@ -163,22 +172,45 @@ pub(crate) fn open(
     path: &str,
     headers: &[(String, String)],
     timeout: Duration,
-) -> Result<(std::net::TcpStream, Vec<u8>), String> {
+) -> Result<(Stream, Vec<u8>), String> {
     let told = |error: io::Error| error_text(&error);
-    let mut stream = connect(target.addr, timeout).map_err(told)?;
-    stream.write_all(&handshake.request(&target.host, path, headers)).map_err(told)?;
+    let end = Instant::now() + timeout;
+    let mut stream = connect(target, timeout).map_err(told)?;
+    let request = handshake.request(&target.host, path, headers);
+    // An empty send buffer takes a request of a few hundred bytes.
+    if stream.write(&request).map_err(told)? < request.len() {
+        return Err("the request for the handshake is too long".to_owned());
+    }
     let mut bytes = Vec::new();
     let mut piece = [0; 4_096];
     loop {
-        let read = stream.read(&mut piece).map_err(told)?;
-        if read == 0 {
-            return Err("the server closed the connection in the handshake".to_owned());
-        }
+        let read = match stream.read(&mut piece) {
+            Ok(0) => return Err(stream.closed_text().to_owned()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                wait_to_read(&mut stream, end).map_err(told)?;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(told(error)),
+        };
         bytes.extend_from_slice(&piece[..read]);
         if let Some(answer) = handshake.answer(&bytes).map_err(|why| why.text)? {
             return Ok((stream, bytes.split_off(answer.bytes)));
         }
     }
+}
+
+fn wait_to_read(stream: &mut Stream, end: Instant) -> io::Result<()> {
+    let left = end.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+    let mut waited = [PollFd::new(stream.tcp(), PollFlags::IN)];
+    // Interrupted is as good as ready: whoever waits looks again.
+    let _ = poll(&mut waited, Some(&left));
+    Ok(())
 }
 
 /// What went wrong, and what helps where that is known.
@@ -225,5 +257,7 @@ mod tests {
         assert_eq!(later.retry_after, Some(Duration::from_secs(3)));
         assert!(handshake.answer(b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: x\r\n\r\n").is_err());
         assert!(handshake.answer(&[b'x'; HEAD_BYTES_MAX]).is_err());
+        let alert = handshake.answer(&[0x15, 3, 1, 0, 2, 2, 70]).unwrap_err();
+        assert!(alert.text.contains("wss://"), "{alert:?}");
     }
 }

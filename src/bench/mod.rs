@@ -22,6 +22,7 @@
 //! | `stamp`, `client`, `inflate` | what a message carries, and the frames it comes in |
 //! | `account`, `flight`, `tally`, `stats` | what was lost, what has not reached everybody, the counts, the times |
 //! | `pacer`, `publisher` | when to send, and over what |
+//! | `stream`, [`tls`] | a connection with TLS or without; whom it trusts |
 //! | `connect`, `pool` | handshakes; all subscribers |
 //! | `rig` | the loop around them |
 //! | `scenario`, `companion` | what happens in which order; what happens beside it |
@@ -47,8 +48,10 @@ mod scenario;
 pub mod sources;
 mod stamp;
 mod stats;
+mod stream;
 mod tally;
 mod target;
+pub mod tls;
 
 use std::fmt;
 use std::io;

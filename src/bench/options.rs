@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::BenchError;
 use super::sources::Sources;
 use super::stamp::STAMP_BYTES;
+use super::tls::TlsOptions;
 
 /// The most channels: a stamp has 16 bits for one.
 pub const CHANNELS_MAX: usize = 1 << 16;
@@ -139,8 +140,10 @@ pub enum Dialect {
 pub struct Options {
     /// What happens.
     pub scenario: Scenario,
-    /// Where subscribers connect: `ws://`, with `{channel}` for the name of a channel.
+    /// Where subscribers connect: `ws://` or `wss://`, with `{channel}` for the name of a channel.
     pub url: String,
+    /// How TLS is spoken.
+    pub tls: TlsOptions,
     /// How many.
     pub subscribers: usize,
     /// How many channels there are.
@@ -199,6 +202,7 @@ impl Options {
         Self {
             scenario,
             url: url.into(),
+            tls: TlsOptions::default(),
             subscribers: 1_000,
             channels: 1,
             channels_per_session: 1,
@@ -265,6 +269,7 @@ impl Options {
                 return wrong(format!("{name} is longer than a day"));
             }
         }
+        self.check_tls()?;
         self.check_traffic()?;
         self.check_names()
     }

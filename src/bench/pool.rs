@@ -9,6 +9,7 @@ use super::connect::{self, Handshake, NotOpen};
 use super::inflate;
 use super::options::{Options, Scenario};
 use super::stats::Times;
+use super::stream::{Agreed, Stream};
 use super::tally::{Account, Tally};
 use super::target::Target;
 pub(crate) use session::Session;
@@ -45,7 +46,15 @@ pub(crate) struct Pool {
     pub(crate) counts: PoolCounts,
     pub(crate) handshakes: Times,
     failures: BTreeMap<String, u64>,
+    agreed: BTreeMap<(&'static str, &'static str), Agreements>,
     began: Instant,
+}
+
+/// Handshakes of TLS that ended with the same version and suite.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Agreements {
+    pub(crate) full: u64,
+    pub(crate) resumed: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,7 +73,7 @@ pub(crate) struct PoolCounts {
 
 impl Pool {
     pub(crate) fn new(options: &Options, handshake: Handshake) -> Result<Self, super::BenchError> {
-        let target = Target::new(&options.url, "--url", "ws")?;
+        let target = Target::new(&options.url, "--url", "ws", &options.tls)?;
         let stalled = options.scenario.stalled_percent() / 100.0;
         // Spread evenly: one whenever the count reaches the next whole number.
         let is_to_stall =
@@ -84,6 +93,7 @@ impl Pool {
             counts: PoolCounts::default(),
             handshakes: Times::new(),
             failures: BTreeMap::new(),
+            agreed: BTreeMap::new(),
             began: Instant::now(),
         })
     }
@@ -133,7 +143,7 @@ impl Pool {
         let started = connect::start(self.target.addr, source, session.is_to_stall);
         let watched = started.and_then(|mut stream| {
             registry.register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
-            Ok(stream)
+            Stream::new(stream, &self.target)
         });
         self.opening += 1;
         session.attempt += 1;
@@ -190,7 +200,8 @@ impl Pool {
                 Ok(None) => return false,
                 Ok(Some((answer, early))) => {
                     self.counts.deflating += usize::from(answer.deflates);
-                    let began = self.sessions[at].open(answer.deflates);
+                    let (began, agreed) = self.sessions[at].open(answer.deflates);
+                    agreed.into_iter().for_each(|agreed| self.note(agreed));
                     self.opened(at, began, &early, options, tally, now);
                 }
                 Err(why) => {
@@ -228,6 +239,17 @@ impl Pool {
             session.subscribe(template, options);
         }
         session.take_early(early, tally, now.1);
+    }
+
+    fn note(&mut self, Agreed { version, cipher_suite, is_resumed }: Agreed) {
+        let counts = self.agreed.entry((version, cipher_suite)).or_default();
+        counts.full += u64::from(!is_resumed);
+        counts.resumed += u64::from(is_resumed);
+    }
+
+    /// The versions and suites of TLS, and how often each was agreed on.
+    pub(crate) fn agreed(&self) -> impl Iterator<Item = (&str, &str, Agreements)> {
+        self.agreed.iter().map(|((version, suite), counts)| (*version, *suite, *counts))
     }
 
     /// Cuts everybody off, and has them forget what they had; returns what was amiss until then.

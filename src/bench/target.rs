@@ -1,8 +1,13 @@
-//! Where connections go: `ws://host:port/path?query`, with `{channel}` in it.
+//! Where connections go: `ws://host:port/path?query` or `wss://`, with `{channel}` in it.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::BenchError;
+use super::tls::{self, TlsOptions};
 
 /// Keys of a query whose values are nobody else's business.
 const SECRETS: [&str; 7] =
@@ -14,34 +19,51 @@ pub(crate) struct Target {
     /// As it was typed: what `Host` is.
     pub(crate) host: String,
     pub(crate) addr: SocketAddr,
+    /// How TLS is spoken, and whom the certificate has to be for.
+    pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// With the query.
     path: String,
 }
 
 impl Target {
     /// # Errors
-    /// What is not a URL of these schemes, or cannot be resolved. Without the URL, which may hold
-    /// secrets.
-    pub(crate) fn new(url: &str, option: &str, scheme: &str) -> Result<Self, BenchError> {
+    /// What is not a URL of this scheme, with or without TLS, or cannot be resolved, or the file of
+    /// authorities is no good. Without the URL, which may hold secrets.
+    pub(crate) fn new(
+        url: &str,
+        option: &str,
+        scheme: &str,
+        tls: &TlsOptions,
+    ) -> Result<Self, BenchError> {
         let wrong = |text: &str| BenchError::Options(format!("{option}: {text}"));
-        if url.starts_with("wss://") || url.starts_with("https://") {
-            return Err(wrong("TLS is not spoken; measure the server behind what ends it"));
-        }
+        let is_tls = tls::is_wanted(url);
         let rest = url
             .strip_prefix(scheme)
-            .and_then(|rest| rest.strip_prefix("://"))
-            .ok_or_else(|| wrong(&format!("must begin with {scheme}://")))?;
+            .and_then(|rest| rest.strip_prefix(if is_tls { "s://" } else { "://" }))
+            .ok_or_else(|| wrong(&format!("must begin with {scheme}:// or {scheme}s://")))?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (host, path) = rest.split_at(end);
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         if host.is_empty() || host.contains(['@', '{']) || !is_line(host) || !is_line(&path) {
             return Err(wrong(&format!("write {scheme}://host:port/path?query, without spaces")));
         }
-        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let with_port = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let port = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+        let name = port.map_or(host, |(name, _)| name);
+        let default = if is_tls { 443 } else { 80 };
+        let with_port = if port.is_some() { host.to_owned() } else { format!("{host}:{default}") };
+        let tls = match is_tls {
+            true => {
+                let bare = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+                let name = ServerName::try_from(bare);
+                let name =
+                    name.map_err(|_| wrong("the host is no name that a certificate can be for"))?;
+                Some((tls.client()?, name))
+            }
+            false => None,
+        };
         let found = with_port.to_socket_addrs().map(|mut addrs| addrs.next());
         match found {
-            Ok(Some(addr)) => Ok(Self { host: host.to_owned(), addr, path }),
+            Ok(Some(addr)) => Ok(Self { host: host.to_owned(), addr, tls, path }),
             Ok(None) => Err(wrong("the host has no address")),
             Err(error) => Err(wrong(&format!("cannot resolve the host: {error}"))),
         }
@@ -96,9 +118,13 @@ pub(crate) fn redacted(url: &str) -> String {
 mod tests {
     use super::*;
 
+    fn target(url: &str, scheme: &str) -> Result<Target, BenchError> {
+        Target::new(url, "--url", scheme, &TlsOptions::default())
+    }
+
     fn path(url: &str, channels: &[&str]) -> String {
         let channels: Vec<String> = channels.iter().map(|name| (*name).to_owned()).collect();
-        Target::new(url, "--url", "ws").unwrap().path(&channels)
+        target(url, "ws").unwrap().path(&channels)
     }
 
     #[test]
@@ -112,19 +138,36 @@ mod tests {
 
     #[test]
     fn hosts_and_ports() {
-        let target = Target::new("ws://127.0.0.1?x", "--url", "ws").unwrap();
-        assert_eq!((target.host.as_str(), target.addr.port()), ("127.0.0.1", 80));
-        let target = Target::new("http://[::1]:9/p", "--publish-url", "http").unwrap();
-        assert_eq!(
-            (target.host.as_str(), target.addr.to_string().as_str()),
-            ("[::1]:9", "[::1]:9")
-        );
+        for (url, scheme, host, addr, name) in [
+            ("ws://127.0.0.1?x", "ws", "127.0.0.1", "127.0.0.1:80", None),
+            ("http://[::1]:9/p", "http", "[::1]:9", "[::1]:9", None),
+            ("wss://127.0.0.1/", "ws", "127.0.0.1", "127.0.0.1:443", Some("127.0.0.1")),
+            ("wss://[::1]/", "ws", "[::1]", "[::1]:443", Some("::1")),
+            ("https://[::1]:9/p", "http", "[::1]:9", "[::1]:9", Some("::1")),
+        ] {
+            let target = target(url, scheme).unwrap();
+            let found = target.tls.as_ref().map(|(_, name)| name.to_str().into_owned());
+            assert_eq!((target.host.as_str(), found.as_deref()), (host, name), "{url}");
+            assert_eq!(target.addr.to_string(), addr, "{url}");
+        }
+        let named = target("wss://localhost:9/", "ws").unwrap();
+        assert_eq!(named.tls.unwrap().1.to_str(), "localhost");
     }
 
     #[test]
     fn what_is_no_url_is_refused_without_showing_it() {
-        for url in ["", "ws://", "http://x/", "wss://x/", "ws://a b/", "ws://u:canary@127.0.0.1/"] {
-            let text = Target::new(url, "--url", "ws").unwrap_err().to_string();
+        for url in [
+            "",
+            "ws://",
+            "http://x/",
+            "https://x/",
+            "wss://",
+            "wss:///x",
+            "ws://a b/",
+            "ws://u:canary@127.0.0.1/",
+            "wss://u:canary@127.0.0.1/",
+        ] {
+            let text = target(url, "ws").unwrap_err().to_string();
             assert!(text.starts_with("--url: ") && !text.contains("canary"), "{text}");
         }
     }

@@ -7,6 +7,7 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::bench::options::{Options, PublishBy, Scenario, Small};
 use crate::bench::sources::Sources;
+use crate::bench::tls::TlsOptions;
 
 pub(crate) const HELP: &str = "\
 Any WebSocket server will do: what is published is a line of letters, and a subscriber looks for it
@@ -37,6 +38,9 @@ Examples:
   nginx with nchan, all its workers
     fanfare bench fanout --url ws://127.0.0.1/sub/x --publish http \\
       --publish-url http://127.0.0.1/pub/x --pid 101 --pid 102
+
+  Over TLS, with a certificate of an authority of one's own (or --tls-insecure for any)
+    fanfare bench storm --url 'wss://gateway.test:8443/ws?channel={channel}' --tls-ca ca.pem
 
   Several runs on one page
     fanfare bench report a.json b.json --html all.html
@@ -175,9 +179,15 @@ pub(crate) enum Kind {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
-    /// Where subscribers connect
+    /// Where subscribers connect: ws:// or wss://
     #[arg(long)]
     url: String,
+    /// Authorities in PEM to trust besides the machine's, for wss:// and https://
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_insecure")]
+    tls_ca: Option<PathBuf>,
+    /// Take any certificate without looking at it: only for servers under test
+    #[arg(long)]
+    tls_insecure: bool,
     /// How many
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     subscribers: usize,
@@ -315,6 +325,7 @@ impl Common {
                 By::Http => PublishBy::Http,
             },
             publish_url: self.publish_url,
+            tls: TlsOptions { ca_file: self.tls_ca, is_insecure: self.tls_insecure },
             publish_method: self.publish_method,
             publish_headers: headers(&self.publish_header, "--publish-header")?,
             publish_body: self.publish_body,

@@ -16,7 +16,7 @@
 //!
 //! No error here repeats a body, a header or the query of an address.
 
-mod tls;
+pub(crate) mod tls;
 mod url;
 
 use std::fmt;

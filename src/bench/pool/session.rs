@@ -4,11 +4,11 @@ use std::io::{self, Read as _, Write as _};
 use std::time::Instant;
 
 use mio::Registry;
-use mio::net::TcpStream;
 
 use crate::bench::client::{FrameReader, Piece, masked_frame};
 use crate::bench::connect::{Answer, Handshake, NotOpen, error_text};
 use crate::bench::options::Options;
+use crate::bench::stream::{Agreed, Stream};
 use crate::bench::tally::{Account, Tally};
 
 /// Reads of one connection before the others have their turn.
@@ -38,14 +38,15 @@ pub(crate) struct Session {
 pub(crate) enum State {
     Absent,
     Opening(Box<Opening>),
-    Open(TcpStream),
+    Open(Stream),
     /// The server ended it.
     Ended,
 }
 
 pub(crate) struct Opening {
-    stream: TcpStream,
+    stream: Stream,
     began: Instant,
+    is_connected: bool,
     is_sent: bool,
     head: Vec<u8>,
 }
@@ -58,8 +59,14 @@ pub(crate) enum Ready {
 }
 
 impl State {
-    pub(crate) fn opening(stream: TcpStream, began: Instant) -> Self {
-        Self::Opening(Box::new(Opening { stream, began, is_sent: false, head: Vec::new() }))
+    pub(crate) fn opening(stream: Stream, began: Instant) -> Self {
+        Self::Opening(Box::new(Opening {
+            stream,
+            began,
+            is_connected: false,
+            is_sent: false,
+            head: Vec::new(),
+        }))
     }
 }
 
@@ -70,11 +77,18 @@ impl Opening {
         handshake: &Handshake,
         request: impl FnOnce() -> Vec<u8>,
     ) -> Result<Option<(Answer, Vec<u8>)>, NotOpen> {
-        if !self.is_sent {
-            if let Some(error) = self.stream.take_error().ok().flatten() {
+        if !self.is_connected {
+            let tcp = self.stream.tcp();
+            if let Some(error) = tcp.take_error().ok().flatten() {
                 return Err(error_text(&error).into());
             }
-            if self.stream.peer_addr().is_err() {
+            if tcp.peer_addr().is_err() {
+                return Ok(None);
+            }
+            self.is_connected = true;
+        }
+        if !self.is_sent {
+            if !self.stream.shake_hands().map_err(|error| error_text(&error))? {
                 return Ok(None);
             }
             let request = request();
@@ -88,7 +102,7 @@ impl Opening {
         let mut piece = [0; 2_048];
         loop {
             match self.stream.read(&mut piece) {
-                Ok(0) => return Err("the server closed the connection in the handshake".into()),
+                Ok(0) => return Err(self.stream.closed_text().into()),
                 Ok(read) => self.head.extend_from_slice(&piece[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -122,18 +136,19 @@ impl Session {
         matches!(self.state, State::Open(_))
     }
 
-    /// The handshake is done; when it began.
-    pub(super) fn open(&mut self, may_deflate: bool) -> Instant {
+    /// The handshake is done; when it began, and what TLS was agreed on.
+    pub(super) fn open(&mut self, may_deflate: bool) -> (Instant, Option<Agreed>) {
         match std::mem::replace(&mut self.state, State::Absent) {
             State::Opening(opening) => {
+                let agreed = opening.stream.agreed();
                 self.state = State::Open(opening.stream);
                 self.reader = FrameReader::new(may_deflate);
                 self.in_vain = 0;
-                opening.began
+                (opening.began, agreed)
             }
             other => {
                 self.state = other;
-                Instant::now()
+                (Instant::now(), None)
             }
         }
     }
@@ -206,7 +221,7 @@ impl Session {
                 return self.end();
             }
             // A read that did not fill the buffer took all there was (epoll(7)), and more rings again.
-            if !is_full && !is_to_end {
+            if !is_full && !is_to_end && !stream.has_more() {
                 return Ready::No;
             }
             now_ns = now_ns.max(tally.now_ns());
@@ -229,7 +244,7 @@ impl Session {
     pub(crate) fn unwatch(&mut self, registry: &Registry) {
         if let State::Open(stream) = &mut self.state {
             // It is watched, or it would not be open.
-            let _ = registry.deregister(stream);
+            let _ = registry.deregister(stream.tcp());
         }
     }
 

@@ -8,6 +8,7 @@ use super::Answers;
 use crate::bench::BenchError;
 use crate::bench::options::Options;
 use crate::bench::tally::Tally;
+use crate::bench::tls;
 
 /// The longest answer that is waited for; what is longer is not an answer to a publication.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -74,6 +75,9 @@ impl Requests {
         tally: &mut Tally,
     ) -> Result<bool, String> {
         self.bytes.extend_from_slice(bytes);
+        if tls::is_alert(&self.bytes) {
+            return Err("the server of --publish-url speaks TLS; write https:// for http://".into());
+        }
         let mut start = 0;
         while !self.is_closing
             && let Some(answer) = answer(&self.bytes[start..])?

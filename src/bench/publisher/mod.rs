@@ -8,12 +8,12 @@ mod websocket;
 
 use std::io::{self, Read as _, Write as _};
 
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::BenchError;
 use super::connect::{self, Handshake};
 use super::options::{Options, PublishBy};
+use super::stream::Stream;
 use super::tally::Tally;
 use super::target::Target;
 
@@ -47,7 +47,7 @@ pub(crate) struct Publishers {
 
 #[derive(Debug)]
 struct Link {
-    stream: TcpStream,
+    stream: Stream,
     pending: Vec<u8>,
     written: usize,
     speaks: Speaks,
@@ -72,7 +72,7 @@ impl Publishers {
     ) -> Result<Self, BenchError> {
         let scheme = if options.publish_by == PublishBy::Http { "http" } else { "ws" };
         let url = options.publish_url.as_ref().unwrap_or(&options.url);
-        let target = Target::new(url, "--publish-url", scheme)?;
+        let target = Target::new(url, "--publish-url", scheme, &options.tls)?;
         let is_each = options.publish_by == PublishBy::WebSocket && target.has_channel();
         let links = if is_each { options.channels } else { 1 };
         let names = (0..options.channels).map(|channel| options.channel_name(channel)).collect();
@@ -96,9 +96,9 @@ impl Publishers {
     fn link(&self, at: usize, registry: &Registry) -> Result<Link, BenchError> {
         let timeout = self.options.connect_timeout;
         let failed = |text: String| BenchError::Publisher(format!("cannot connect: {text}"));
-        let (stream, speaks) = match self.options.publish_by {
+        let (mut stream, speaks) = match self.options.publish_by {
             PublishBy::Http => {
-                let stream = connect::connect(self.target.addr, timeout)
+                let stream = connect::connect(&self.target, timeout)
                     .map_err(|error| failed(connect::error_text(&error)))?;
                 (stream, Speaks::Http(http::Requests::default()))
             }
@@ -116,11 +116,9 @@ impl Publishers {
                 (stream, Speaks::WebSocket(echoes))
             }
         };
-        stream.set_nonblocking(true).map_err(BenchError::io("make a socket non-blocking"))?;
-        let mut stream = TcpStream::from_std(stream);
         registry
             .register(
-                &mut stream,
+                stream.tcp(),
                 Token(self.first_token + at),
                 Interest::READABLE | Interest::WRITABLE,
             )
@@ -197,6 +195,11 @@ impl Publishers {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Many end HTTP over TLS without a word; what is not answered is asked again.
+                Err(error) if link.is_cut(&error) => {
+                    is_over = true;
+                    break;
+                }
                 Err(error) => return Err(BenchError::Publisher(connect::error_text(&error))),
             };
             match &mut link.speaks {
@@ -232,6 +235,10 @@ impl Publishers {
 }
 
 impl Link {
+    fn is_cut(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::UnexpectedEof && matches!(self.speaks, Speaks::Http(_))
+    }
+
     fn flush(&mut self) -> Result<(), BenchError> {
         while self.written < self.pending.len() {
             match self.stream.write(&self.pending[self.written..]) {

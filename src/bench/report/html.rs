@@ -321,7 +321,8 @@ fn run(page: &mut String, report: &Report) {
         ("generator", format!("{:.0} % of a core", report.generator.cpu_cores * 100.0)),
         ("ended", report.outcome.clone()),
     ];
-    for (name, value) in rows {
+    let tls = super::table::tls(report).map(|text| ("TLS", text));
+    for (name, value) in rows.into_iter().chain(tls) {
         let _ = write!(page, "<dt>{name}<dd>{}", escape(&value));
     }
     page.push_str("</dl>");

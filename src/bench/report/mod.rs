@@ -94,6 +94,12 @@ pub struct Told {
     pub message_bytes: usize,
     /// `ws`, `http` or `none`.
     pub publish: String,
+    /// Whether publications went over TLS.
+    #[serde(default)]
+    pub publish_tls: bool,
+    /// Whether no certificate was looked at.
+    #[serde(default)]
+    pub tls_insecure: bool,
     pub stalled_percent: f64,
 }
 
@@ -112,7 +118,22 @@ pub struct Connect {
     /// That agreed on permessage-deflate, over the whole run.
     #[serde(default)]
     pub deflating: u64,
+    /// What TLS the subscribers spoke; empty without.
+    #[serde(default)]
+    pub tls: Vec<Tls>,
     pub server_cpu_us_per_connection: Option<f64>,
+}
+
+/// Handshakes that agreed on this, over the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Tls {
+    /// Like `TLS 1.3`.
+    pub version: String,
+    /// By its IANA name, as in `TLS13_AES_256_GCM_SHA384`.
+    pub cipher_suite: String,
+    pub full: u64,
+    pub resumed: u64,
 }
 
 /// A text and how often it came.

@@ -13,6 +13,7 @@ pub fn render(report: &Report) -> String {
     let deliveries = &report.deliveries;
     let is_traffic = report.messages.sent > 0;
     rows.push(("connections", connections(report)));
+    rows.extend(tls(report).map(|text| ("TLS", text)));
     if is_traffic {
         rows.push(("messages", messages(report)));
         rows.push((
@@ -67,6 +68,23 @@ fn connections(report: &Report) -> String {
         let _ = write!(text, ", server CPU {} each", time(cpu));
     }
     text
+}
+
+/// What TLS was spoken, if it was.
+pub(super) fn tls(report: &Report) -> Option<String> {
+    let subscribers = report.connect.tls.iter().map(|tls| {
+        let (full, resumed) = (thousands(tls.full), thousands(tls.resumed));
+        format!("{}, {}: {full} full handshakes, {resumed} resumed", tls.version, tls.cipher_suite)
+    });
+    let publisher = match (report.connect.tls.is_empty(), report.options.publish_tls) {
+        (true, true) => Some("publishing only"),
+        (false, false) if report.messages.sent > 0 => Some("publishing without"),
+        _ => None,
+    };
+    let insecure = report.options.tls_insecure.then_some("certificates not checked");
+    let more = publisher.into_iter().chain(insecure).map(str::to_owned);
+    let all: Vec<String> = subscribers.chain(more).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn messages(report: &Report) -> String {

@@ -34,7 +34,11 @@ fn report() -> Report {
         machine: Machine::default(),
         options: Told { rate_per_s: Some(10.0), ..Told::default() },
         measured_ms: 1.5,
-        connect: Connect { errors: vec![Counted::default()], ..Connect::default() },
+        connect: Connect {
+            errors: vec![Counted::default()],
+            tls: vec![Tls { version: "TLS 1.3".to_owned(), full: 7, ..Tls::default() }],
+            ..Connect::default()
+        },
         messages: Messages::default(),
         deliveries: Deliveries { lost: 1, ..Deliveries::default() },
         latency_us: summary.clone(),
@@ -107,7 +111,9 @@ fn what_was_written_is_read_again() {
 #[test]
 fn the_page_is_whole_and_needs_nothing() {
     let page = html::render(&[report(), report()]);
-    for part in ["&lt;ours&gt;", "not ok", "1 lost", "a note", "<svg", "@media print", "dark"] {
+    for part in
+        ["TLS 1.3", "&lt;ours&gt;", "not ok", "1 lost", "a note", "<svg", "@media print", "dark"]
+    {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("<ours>"));
@@ -116,5 +122,6 @@ fn the_page_is_whole_and_needs_nothing() {
     }
     assert!(html::render(&[]).ends_with("</html>\n"));
     let table = table::render(&report());
+    assert!(table.contains("TLS 1.3") && table.contains("7 full handshakes"), "{table}");
     assert!(table.contains("FAULT: 1 lost") && table.contains("NOT OK"), "{table}");
 }

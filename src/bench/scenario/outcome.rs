@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::bench::measure::{Cpu, machine};
 use crate::bench::options::{Options, PublishBy, Scenario};
-use crate::bench::pool::{Session, is_counted};
+use crate::bench::pool::{Agreements, Session, is_counted};
 use crate::bench::report::{
     Connect, Counted, Deliveries, Generator, Messages, Report, SCHEMA, Schedule, Server, Stalled,
-    Storm, Summary, Told,
+    Storm, Summary, Tls, Told,
 };
 use crate::bench::rig::Rig;
 use crate::bench::stats::round;
@@ -158,6 +158,7 @@ impl Findings {
             handshake_us: self.handshakes.clone(),
             errors: errors.collect(),
             deflating: rig.pool.counts.deflating as u64,
+            tls: rig.pool.agreed().map(tls).collect(),
             server_cpu_us_per_connection: self.cpu_connecting.map(each),
         }
     }
@@ -283,6 +284,15 @@ fn note_deflate(report: &mut Report, rig: &Rig<'_>) {
     }
 }
 
+fn tls((version, cipher_suite, counts): (&str, &str, Agreements)) -> Tls {
+    Tls {
+        version: version.to_owned(),
+        cipher_suite: cipher_suite.to_owned(),
+        full: counts.full,
+        resumed: counts.resumed,
+    }
+}
+
 fn told(options: &Options) -> Told {
     let publish = match (options.scenario, options.publish_by) {
         (Scenario::Idle, _) => "none",
@@ -301,6 +311,8 @@ fn told(options: &Options) -> Told {
         warmup_ms: ms(options.warmup),
         message_bytes: options.message_bytes,
         publish: publish.to_owned(),
+        publish_tls: publish != "none" && options.publishes_over_tls(),
+        tls_insecure: options.tls.is_insecure,
         stalled_percent: options.scenario.stalled_percent(),
     }
 }

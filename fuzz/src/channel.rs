@@ -1,6 +1,7 @@
 //! A whole hub under any sequence of joins, leaves, publications, stalls and ends: each session gets
 //! exactly what was published between its joins and leaves, in order, once; or, when it was ended or
-//! its channel's policy drops, that with what is missing accounted for.
+//! its channel's policy drops, that with what is missing accounted for: in the counters, and for a
+//! session that can be told, in the gaps that it was told of.
 //!
 //! The hub is the real one on a runtime of one thread; sessions have real socket pairs with the
 //! smallest buffers that Linux gives, so that direct writes, partial writes and writer tasks all
@@ -24,6 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 
 const CLIENTS: usize = 4;
 const CHANNELS: usize = 3;
+const NAMES: [&str; CHANNELS] = ["a", "bb", "c.c"];
 const OPERATIONS_MAX: usize = 80;
 /// Turns of the runtime without anything new after which nothing more will come.
 const QUIET_TURNS: usize = 50;
@@ -102,6 +104,8 @@ enum Item {
     Joined,
     Parted,
     Message(u32),
+    /// So many messages were dropped.
+    Gap(u64),
 }
 
 struct World<'a> {
@@ -122,11 +126,13 @@ struct Client {
     peer: Peer,
     near: Option<UnixStream>,
     far: UnixStream,
+    is_told_of_gaps: bool,
     received: Vec<u8>,
     is_in: [bool; CHANNELS],
     /// What is due from each channel.
     expected: [VecDeque<Item>; CHANNELS],
     was_kicked: bool,
+    has_parted: bool,
 }
 
 impl<'a> World<'a> {
@@ -149,7 +155,7 @@ impl<'a> World<'a> {
             policy,
             may_overflow: input.small_outbox,
             clients: [const { None }; CLIENTS],
-            names: ["a", "bb", "c.c"].map(|name| ChannelName::new(name).unwrap()),
+            names: NAMES.map(|name| ChannelName::new(name).unwrap()),
             published: 0,
             missing: 0,
             is_unsure: false,
@@ -206,10 +212,12 @@ impl<'a> World<'a> {
             peer,
             near: Some(near),
             far,
+            is_told_of_gaps: json,
             received: Vec::new(),
             is_in: [false; CHANNELS],
             expected: Default::default(),
             was_kicked: false,
+            has_parted: false,
         });
     }
 
@@ -238,6 +246,7 @@ impl<'a> World<'a> {
         assert_eq!(parted, client.is_in[of], "part");
         if parted {
             self.is_unsure = true;
+            client.has_parted = true;
             client.is_in[of] = false;
             client.expected[of].push_back(Item::Parted);
         }
@@ -290,8 +299,14 @@ impl<'a> World<'a> {
             assert!(is_open || client.was_kicked || self.may_overflow, "ended for no reason");
             self.is_unsure |= !is_open;
             let loose = if is_open { Loose::No } else { Loose::Closed };
-            let Client { received, expected, .. } = client;
-            self.missing += check(&received, expected, loose, self.policy);
+            let Client { received, expected, is_told_of_gaps, has_parted, .. } = client;
+            let lost = check(&received, expected, loose, self.policy);
+            // What was dropped for one that leaves is told, what it missed by leaving is not.
+            self.missing += lost.missing;
+            let is_told = is_open && is_told_of_gaps;
+            let Lost { missing, told } = lost;
+            assert!(told <= missing, "told of {told} lost, {missing} are missing");
+            assert!(!is_told || has_parted || told == missing, "told of {told} of {missing} lost");
         }
         let dropped = self.hub.counters().over_lanes(|lane| lane.dropped(DropCause::Newest));
         assert!(self.is_unsure || dropped == self.missing, "{dropped} of {} counted", self.missing);
@@ -332,14 +347,21 @@ enum Loose {
     Cut,
 }
 
-/// Holds what a client received against what was due. Returns how many messages are missing.
+#[derive(Default)]
+struct Lost {
+    missing: u64,
+    /// How many the gaps speak of.
+    told: u64,
+}
+
+/// Holds what a client received against what was due.
 fn check(
     received: &[u8],
     mut expected: [VecDeque<Item>; CHANNELS],
     loose: Loose,
     policy: SlowConsumerPolicy,
-) -> u64 {
-    let (mut missing, mut is_closed) = (0, false);
+) -> Lost {
+    let (mut lost, mut is_closed) = (Lost::default(), false);
     let may_miss = policy == SlowConsumerPolicy::DropNewest;
     for frame in frames(received, loose == Loose::Cut) {
         assert!(!is_closed, "something after the close");
@@ -350,6 +372,11 @@ fn check(
             }
             Frame::Text(text) => parse(&text),
         };
+        if let Item::Gap(count) = item {
+            assert!(count > 0 && may_miss, "a gap of {count} where nothing may be dropped");
+            lost.told += count;
+            continue;
+        }
         loop {
             let due = expected[channel].pop_front();
             if due == Some(item) {
@@ -361,16 +388,16 @@ fn check(
                 is_message && (may_miss || item == Item::Parted),
                 "channel {channel}: {item:?} came when {due:?} was due"
             );
-            missing += 1;
+            lost.missing += 1;
         }
     }
     for due in expected.into_iter().flatten() {
         let is_dropped = may_miss && matches!(due, Item::Message(_));
         assert!(loose != Loose::No || is_dropped, "{due:?} never came");
-        missing += 1;
+        lost.missing += 1;
     }
     assert!(is_closed || loose != Loose::Closed, "ended without a close frame");
-    missing
+    lost
 }
 
 enum Frame {
@@ -409,6 +436,12 @@ fn parse(text: &str) -> (usize, Item) {
     }
     let envelope: Option<serde_json::Value> =
         text.starts_with('{').then(|| serde_json::from_str(text).expect("the envelope is JSON"));
+    if let Some(gap) = envelope.as_ref().filter(|envelope| envelope["type"] == "gap") {
+        let [lost, from, to] = ["lost", "from", "to"].map(|field| gap[field].as_u64().unwrap());
+        assert!(from <= to && lost <= to - from + 1, "{text}");
+        let channel = NAMES.iter().position(|name| gap["channel"] == *name).unwrap();
+        return (channel, Item::Gap(lost));
+    }
     let text = envelope.as_ref().map_or(text, |envelope| envelope["text"].as_str().unwrap());
     let mut words = text.split(' ');
     let mut number = || words.next().unwrap().parse::<u32>().unwrap();

@@ -99,22 +99,26 @@ def sample(report):
 def run_all(plans, peers, repetitions, curve_repetitions):
     """Round robin: every server of a plan has its turn before one has its second.
 
+    Every other turn goes backwards: who comes second finds memory that the first has just given back, and a
+    virtual machine's host takes its time over memory that it has to find anew.
+
     Says what was measured as {plan: {server: {"samples": [...]}}}.
     """
     by_name = {peer.name: peer for peer in peers}
     results = {plan.key: {} for plan in plans}
     began = time.monotonic()
     for repetition in range(repetitions * max((plan.turns for plan in plans), default=1)):
-        for plan in plans:
+        step = -1 if repetition % 2 else 1
+        for plan in plans[::step]:
             most = curve_repetitions if plan.curve else repetitions
-            for name in plan.servers:
+            for name in plan.servers[::step]:
                 peer = by_name.get(name)
                 is_compared = name == "fanfare" or name.startswith("floor")
                 if repetition >= most * (plan.turns if is_compared else 1):
                     continue
                 if peer is None or peer.absent:
                     continue
-                for variant in plan.variants:
+                for variant in list(plan.variants)[::step]:
                     found = run_once(plan, peer, variant)
                     entry = results[plan.key].setdefault(variant or name, {"samples": []})
                     entry["samples"].append(found)

@@ -107,6 +107,14 @@
 //!   what an accept costs beyond the kernel, hyper's dispatch and hand-over were two thirds. Its fields
 //!   are looked at where they came in ([`connection::Head`]); what is not plain goes to hyper with the
 //!   bytes that were read.
+//! * **Who comes alone is served where it was accepted**, up to the first thing that has to be waited for: its
+//!   request is nearly always there by then, and a task for that moment cost more than what is done in
+//!   it. Of several who come at once each has its own task, on any worker.
+//! * **A session's socket is watched for reading only.** A fresh socket can be written to, so tokio's own woke
+//!   the worker once more for each connection to say so. Who is behind waits in a set beside
+//!   ([`outbox`]), for one wake-up at a time.
+//! * **A session that is opened does not wake its lane.** Only what walks over all sessions needs the lane's
+//!   list of them, and takes in who came before it begins.
 //! * **Server-sent events leave hyper** once the request is understood: the answer has neither length
 //!   nor chunks, so the session has the bare socket, as one of a WebSocket has.
 //! * **No state for the direct write.** Only the lane leaves the idle state, so it needs no exchange

@@ -15,7 +15,7 @@ const HEADERS_MAX: usize = 64;
 pub fn run(data: &[u8]) {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
-    let first = match First::of(Bytes::copy_from_slice(data), HEADERS_MAX) {
+    let first = match First::of(data, HEADERS_MAX) {
         First::Upgrade(head) => Some(head),
         First::Other(bytes) => {
             assert_eq!(bytes, data);

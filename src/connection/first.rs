@@ -9,7 +9,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::ready;
+use std::task::{Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -28,6 +28,25 @@ pub enum First {
 }
 
 impl First {
+    /// What a bare socket has now of a connection's first bytes, at most `bytes_max` of them; `None` if there
+    /// is nothing yet, and for anything but a bare socket.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub fn at_once(
+        stream: &Stream,
+        bytes_max: usize,
+        headers_max: usize,
+    ) -> Option<io::Result<Self>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let room = bytes_max.min(scratch.len());
+            match stream.try_read(&mut scratch[..room]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                read => Some(read.map(|read| Self::of(&scratch[..read], headers_max))),
+            }
+        })
+    }
+
     /// Waits for the first bytes of a connection, and takes at most `bytes_max` of them.
     ///
     /// # Errors
@@ -43,26 +62,17 @@ impl First {
         poll_fn(|cx| {
             SCRATCH.with_borrow_mut(|scratch| {
                 let room = bytes_max.min(scratch.len());
-                let scratch = &mut scratch[..room];
-                // Mostly they are there by now, but tokio has not heard of it yet.
-                let read = match stream.try_read(scratch) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        let mut buf = ReadBuf::new(scratch);
-                        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf))?;
-                        buf.filled().len()
-                    }
-                    read => read?,
-                };
-                let bytes = Bytes::copy_from_slice(&scratch[..read]);
-                io::Result::Ok(Self::of(bytes, headers_max)).into()
+                let mut buf = ReadBuf::new(&mut scratch[..room]);
+                ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf))?;
+                Poll::Ready(Ok(Self::of(buf.filled(), headers_max)))
             })
         })
         .await
     }
 
     /// Looks at what was read.
-    pub fn of(bytes: Bytes, headers_max: usize) -> Self {
-        match Head::parse(bytes, headers_max) {
+    pub fn of(bytes: &[u8], headers_max: usize) -> Self {
+        match Head::parse(Bytes::copy_from_slice(bytes), headers_max) {
             Ok(head) => Self::Upgrade(head),
             Err(bytes) => Self::Other(bytes),
         }

@@ -2,14 +2,16 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::connection::{self, Phase};
 use super::descriptors;
@@ -79,6 +81,18 @@ struct Comer {
     entrance: Arc<Entrance>,
 }
 
+impl Comer {
+    /// Of one that came alone, and has nothing to go through: it has nearly always asked by now, and a task
+    /// for that moment cost more than all that it does there. Where several come at once, each has a task
+    /// of its own, on any worker.
+    fn begin_here(self) {
+        let Self { serving, arrival, entrance } = self;
+        // A panic ends this connection alone, and it counts that itself.
+        let _ =
+            catch_unwind(AssertUnwindSafe(|| connection::serve_now(serving, arrival, entrance)));
+    }
+}
+
 impl Door {
     pub(super) fn new(state: Arc<State>, phases: watch::Receiver<Phase>) -> Self {
         let room = descriptors::connections_max();
@@ -141,7 +155,7 @@ impl Door {
         let connections_max = self.connections_max(&options.http_limits);
         let exempt = &options.per_address_exempt;
         let limits = per_address::Limits::new(&options.http_limits, connections_max, exempt);
-        let held = self.per_address.admit(address.ip(), Instant::now(), &limits);
+        let held = self.per_address.admit(address.ip(), Instant::now().into_std(), &limits);
         let held = held.inspect_err(|why| {
             if is_due(&self.refusal_logged) {
                 let address = address.ip();
@@ -181,23 +195,23 @@ impl Door {
         self.turnstile.begun(let_in);
     }
 
-    fn begin(&self, comer: Comer, has_waited: bool) {
-        let Comer { serving, mut arrival, entrance } = comer;
-        if has_waited {
-            self.state.tally().handshakes_waiting.add(-1);
-            let wait_max = Duration::from_millis(self.state.limits().handshakes_wait_max_ms);
-            // The pace slowed down while it stood in line.
-            if arrival.began.elapsed() > wait_max * 3 / 2 {
-                let is_mute = entrance.tls.is_some();
-                return self.refuse(
-                    arrival.stream,
-                    ConnectionRefused::Pace,
-                    is_mute,
-                    Some(serving),
-                );
-            }
+    /// The turn of one that stood in line has come.
+    fn begin_late(&self, comer: Comer) {
+        self.state.tally().handshakes_waiting.add(-1);
+        let wait_max = Duration::from_millis(self.state.limits().handshakes_wait_max_ms);
+        // The pace slowed down meanwhile.
+        let now = Instant::now();
+        if now > comer.arrival.began + wait_max * 3 / 2 {
+            let Comer { serving, arrival, entrance } = comer;
+            let is_mute = entrance.tls.is_some();
+            return self.refuse(arrival.stream, ConnectionRefused::Pace, is_mute, Some(serving));
         }
-        arrival.let_in = Some(self.turnstile.let_in());
+        self.begin(comer, now);
+    }
+
+    fn begin(&self, comer: Comer, now: Instant) {
+        let Comer { serving, mut arrival, entrance } = comer;
+        arrival.let_in = Some(self.turnstile.let_in(now));
         tokio::spawn(connection::serve(serving, arrival, entrance));
     }
 
@@ -224,7 +238,7 @@ impl Line {
         let panics = &state.hub().counters().panics;
         let begin = |comer: Comer| {
             let door = comer.entrance.door.clone();
-            panics.isolate(Culprit::Accept, || door.begin(comer, true));
+            panics.isolate(Culprit::Accept, || door.begin_late(comer));
         };
         turnstile.usher(lag_max, begin).await;
     }
@@ -270,9 +284,9 @@ pub(super) async fn accept_until(
 async fn accept_all(listener: Listener, entrance: Arc<Entrance>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
+            Ok((stream, peer, is_alone)) => {
                 let panics = &entrance.door.state.hub().counters().panics;
-                panics.isolate(Culprit::Accept, || take(&entrance, stream, peer));
+                panics.isolate(Culprit::Accept, || take(&entrance, stream, peer, is_alone));
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
@@ -283,7 +297,7 @@ async fn accept_all(listener: Listener, entrance: Arc<Entrance>) {
     }
 }
 
-fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer) {
+fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer, is_alone: bool) {
     let door = &entrance.door;
     let options = door.state.options();
     let limits = &options.http_limits;
@@ -298,13 +312,16 @@ fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer) {
         Ok(permit) => permit,
         Err(why) => return door.refuse(stream, why, is_mute, Some(serving)),
     };
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let arrival = Arrival { stream, peer, began, let_in: None, permit };
     let comer = Comer { serving, arrival, entrance: entrance.clone() };
-    match door.turnstile.ask(comer, limits) {
+    match door.turnstile.ask(comer, limits, began) {
         Entry::Begin(comer) => {
             door.state.tally().connections_accepted.add(1);
-            door.begin(comer, false);
+            match is_alone && entrance.is_plain() {
+                true => comer.begin_here(),
+                false => door.begin(comer, began),
+            }
         }
         Entry::InLine => {
             door.state.tally().connections_accepted.add(1);

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ::http::Request;
@@ -79,7 +79,6 @@ pub(super) fn serve(
     entrance: Arc<Entrance>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        let mut phases = entrance.door.phases();
         arrival.let_in.take().into_iter().for_each(|let_in| entrance.door.begun(let_in));
         if !entrance.is_plain() {
             arrival = tokio::select! {
@@ -90,38 +89,54 @@ pub(super) fn serve(
                     None => return,
                 },
                 // Nothing was asked yet, but it was let in: it has until the end.
-                _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
+                () = cut(&entrance) => return,
             };
         }
         let (bytes_max, headers_max, timeout_ms) = serving.bounds();
         let due = arrival.began + Duration::from_millis(timeout_ms);
-        let first = tokio::select! {
-            biased;
-            first = First::read(&mut arrival.stream, bytes_max, headers_max) => first,
-            // It was let in, and may ask once.
-            _ = phases.wait_for(|phase| *phase == Phase::Cut) => return,
-            () = tokio::time::sleep_until(due) => {
-                return note_late(&serving.state, true, arrival.peer);
-            }
+        // Mostly it is there by now, but tokio has not heard of it yet.
+        let first = match First::at_once(&arrival.stream, bytes_max, headers_max) {
+            Some(first) => first,
+            None => tokio::select! {
+                biased;
+                first = First::read(&mut arrival.stream, bytes_max, headers_max) => first,
+                // It was let in, and may ask once.
+                () = cut(&entrance) => return,
+                () = tokio::time::sleep_until(due) => {
+                    return note_late(&serving.state, true, arrival.peer);
+                }
+            },
         };
         let Ok(first) = first else { return };
         // Boxed, the small and the large: what a task may become is what it always costs.
-        Box::pin(serve_first(serving, arrival, entrance, first, phases)).await;
+        Box::pin(serve_first(serving, arrival, entrance, first)).await;
+    }
+}
+
+/// Serves what a connection of a plain listener has asked by now, where it was accepted. If it has asked
+/// nothing yet, or something has to be waited for, it goes on in a task of its own.
+pub(super) fn serve_now(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>) {
+    let (bytes_max, headers_max, _) = serving.bounds();
+    match First::at_once(&arrival.stream, bytes_max, headers_max) {
+        None => drop(tokio::spawn(serve(serving, arrival, entrance))),
+        Some(Err(_)) => {}
+        Some(Ok(first)) => {
+            let mut served = Box::pin(serve_first(serving, arrival, entrance, first));
+            // In its task it is asked again at once; whatever it waits for has its waker from then on.
+            let mut nobody = Context::from_waker(Waker::noop());
+            if served.as_mut().poll(&mut nobody).is_pending() {
+                tokio::spawn(served);
+            }
+        }
     }
 }
 
 /// What is a WebSocket from its first read on becomes one; with the rest HTTP goes on.
-async fn serve_first(
-    serving: Serving,
-    arrival: Arrival,
-    entrance: Arc<Entrance>,
-    first: First,
-    phases: watch::Receiver<Phase>,
-) {
+async fn serve_first(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>, first: First) {
     let Arrival { stream, peer, began, permit, .. } = arrival;
     let begun = Begun { serving, caller: Caller { peer, permit, entrance }, stream, began };
     if let Some((begun, read, answered)) = begun.upgrade(first).await {
-        Box::pin(serve_rest(begun, read, answered, phases)).await;
+        Box::pin(serve_rest(begun, read, answered)).await;
     }
 }
 
@@ -156,15 +171,19 @@ impl Begun {
     }
 }
 
+/// Waits until everybody is cut off.
+async fn cut(entrance: &Entrance) {
+    // An error means that the gateway is gone.
+    let _ = entrance.door.phases().wait_for(|phase| *phase == Phase::Cut).await;
+}
+
 /// What is not a WebSocket from its first read on; `answered` is the answer to the first request if
 /// there is one already.
-async fn serve_rest(
-    begun: Begun,
-    read: Bytes,
-    answered: Option<Answer>,
-    phases: watch::Receiver<Phase>,
-) {
+async fn serve_rest(begun: Begun, read: Bytes, answered: Option<Answer>) {
     let Begun { serving, caller, stream, began } = begun;
+    let mut phases = caller.entrance.door.phases();
+    // The one there is counts as well.
+    phases.mark_changed();
     let (stream, requests) = StrictStream::new(stream, read, began);
     let served = serve_http(&serving, stream, &requests, &caller, answered, phases);
     let taken_over = served.await;

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
-use tokio::net::{TcpStream, UnixStream};
 
 use super::inherited::Inherited;
 use super::listening::Listening;
@@ -56,19 +55,19 @@ impl Listener {
         }
     }
 
-    /// The next connection.
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    /// The next connection; and whether it is the only one at the moment.
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer, bool)> {
         match self {
             Self::Tcp(listening) => {
-                let (socket, peer) = listening.accept().await?;
+                let (socket, peer, is_alone) = listening.accept().await?;
                 let peer = peer.ok_or(io::ErrorKind::InvalidData)?.try_into()?;
-                Ok((TcpStream::from_std(socket.into())?.into(), Peer::At(peer)))
+                Ok((Stream::fresh_tcp(socket)?, Peer::At(peer), is_alone))
             }
             Self::Unix { listening, send_buffer_bytes, .. } => {
-                let (socket, _) = listening.accept().await?;
+                let (socket, _, is_alone) = listening.accept().await?;
                 // Not inherited from the listener. It cannot fail on a socket that is open.
                 let _ = SockRef::from(&socket).set_send_buffer_size(*send_buffer_bytes);
-                Ok((UnixStream::from_std(socket.into())?.into(), Peer::Local))
+                Ok((Stream::fresh_unix(socket)?, Peer::Local, is_alone))
             }
         }
     }
@@ -170,6 +169,8 @@ impl Drop for OwnPath {
 mod tests {
     use std::os::unix::net::UnixListener;
 
+    use tokio::net::TcpStream;
+
     use super::*;
 
     #[cfg(target_os = "linux")]
@@ -184,7 +185,7 @@ mod tests {
         let listener = tcp("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
         let address = listener.socket().local_addr().unwrap().as_socket().unwrap();
         let _peer = TcpStream::connect(address).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
+        let (accepted, ..) = listener.accept().await.unwrap();
         let inherited = SockRef::from(&accepted);
         assert_eq!(inherited.tcp_user_timeout().unwrap(), Some(Duration::from_millis(12_345)));
         assert!(inherited.tcp_nodelay().unwrap());

@@ -11,9 +11,10 @@ use std::os::fd::OwnedFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
 use socket2::Socket;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::coop::consume_budget;
+
+use crate::outbox::watch_reading;
 
 /// See the module.
 #[derive(Debug)]
@@ -24,12 +25,8 @@ impl Listening {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    #[expect(
-        deprecated,
-        reason = "sound for what owns its descriptor and keeps it; the new one is `unsafe`"
-    )]
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
-        AsyncFd::with_interest(socket, Interest::READABLE).map(Self)
+        watch_reading(socket).map(Self)
     }
 
     /// The socket itself.
@@ -37,14 +34,15 @@ impl Listening {
         self.0.get_ref()
     }
 
-    /// The next connection, which does not block either, and where it comes from.
+    /// The next connection, which does not block either, and where it comes from; and whether it is the
+    /// only one at the moment.
     ///
     /// # Errors
     /// Those of `accept4`. Its next call goes on with whoever waits.
     ///
     /// # Cancel safety
     /// Dropped before it is ready it has taken nobody.
-    pub(super) async fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    pub(super) async fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>, bool)> {
         // Or a storm would never let anybody else of this worker have a turn.
         consume_budget().await;
         loop {
@@ -54,11 +52,12 @@ impl Listening {
                 // Another process that has the same socket was faster.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
                 accepted => {
+                    let is_alone = !self.somebody_waits();
                     // Whoever comes from here on is told of anew: this clears what was known before.
-                    if !self.somebody_waits() {
+                    if is_alone {
                         ready.clear_ready();
                     }
-                    return accepted;
+                    return accepted.map(|(socket, peer)| (socket, peer, is_alone));
                 }
             }
         }
@@ -94,17 +93,19 @@ mod tests {
     async fn everybody_is_accepted_whether_they_come_together_or_one_by_one() {
         let (listening, address) = listening();
         let together: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
-        for peer in &together {
-            let (accepted, from) = listening.accept().await.unwrap();
+        for (number, peer) in together.iter().enumerate() {
+            let (accepted, from, is_alone) = listening.accept().await.unwrap();
             assert_eq!(SocketAddr::try_from(from.unwrap()), Ok(peer.local_addr().unwrap()));
             assert!(Socket::from(accepted).nonblocking().unwrap());
+            assert_eq!(is_alone, number == 19);
         }
         for _ in 0..20 {
             let nobody = tokio::time::timeout(Duration::from_millis(1), listening.accept()).await;
             assert!(nobody.is_err(), "{nobody:?}");
             let peer = TcpStream::connect(address).unwrap();
-            let (_, from) = listening.accept().await.unwrap();
+            let (_, from, is_alone) = listening.accept().await.unwrap();
             assert_eq!(SocketAddr::try_from(from.unwrap()), Ok(peer.local_addr().unwrap()));
+            assert!(is_alone);
         }
     }
 
@@ -117,7 +118,7 @@ mod tests {
         let nobody = tokio::time::timeout(Duration::from_millis(20), listening.accept()).await;
         assert!(nobody.is_err(), "{nobody:?}");
         let second = TcpStream::connect(address).unwrap();
-        let (_, from) = listening.accept().await.unwrap();
+        let (_, from, _) = listening.accept().await.unwrap();
         assert_eq!(SocketAddr::try_from(from.unwrap()), Ok(second.local_addr().unwrap()));
         drop((first, second));
     }

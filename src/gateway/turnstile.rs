@@ -82,11 +82,11 @@ impl<T> Turnstile<T> {
         }
     }
 
-    /// Somebody comes.
-    pub(super) fn ask(&self, who: T, limits: &HttpLimits) -> Entry<T> {
+    /// Somebody comes, now.
+    pub(super) fn ask(&self, who: T, limits: &HttpLimits, now: Instant) -> Entry<T> {
         let mut inner = self.inner.lock();
         let wait_max = Duration::from_millis(limits.handshakes_wait_max_ms);
-        let entry = if inner.line.is_empty() && inner.pace.take(Instant::now()) {
+        let entry = if inner.line.is_empty() && inner.pace.take(now) {
             Entry::Begin(who)
         } else if inner.line.len() < inner.pace.within(wait_max).max(LINE_MIN) {
             inner.line.push_back(who);
@@ -103,9 +103,9 @@ impl<T> Turnstile<T> {
     }
 
     /// Lets one in: to be told to [`begun`](Self::begun) in its first turn.
-    pub(super) fn let_in(&self) -> LetIn {
+    pub(super) fn let_in(&self, now: Instant) -> LetIn {
         self.unbegun.fetch_add(1, Ordering::Relaxed);
-        LetIn(Instant::now())
+        LetIn(now)
     }
 
     /// It has its first turn.
@@ -180,7 +180,7 @@ mod tests {
         let limits = HttpLimits { handshakes_wait_max_ms: 1, ..HttpLimits::default() };
         let mut counts = [0; 3];
         for number in 0..2_000 {
-            let at = match turnstile.ask(number, &limits) {
+            let at = match turnstile.ask(number, &limits, Instant::now()) {
                 Entry::Begin(_) => 0,
                 Entry::InLine => 1,
                 Entry::Refused(back) => {
@@ -200,7 +200,7 @@ mod tests {
         let limits = HttpLimits::default();
         let (mut straight, mut in_line) = (Vec::new(), Vec::new());
         for number in 0..1_000 {
-            match turnstile.ask(number, &limits) {
+            match turnstile.ask(number, &limits, Instant::now()) {
                 Entry::Begin(number) => straight.push(number),
                 entry => assert_eq!(entry, Entry::InLine),
             }
@@ -226,7 +226,7 @@ mod tests {
     async fn handshakes_that_have_not_begun_are_a_lag() {
         let turnstile = Turnstile::<()>::new(1);
         assert_eq!(turnstile.lag(Duration::ZERO), Duration::ZERO);
-        let one = turnstile.let_in();
+        let one = turnstile.let_in(Instant::now());
         assert!(turnstile.lag(Duration::from_secs(1)) > Duration::from_secs(1));
         tokio::time::sleep(Duration::from_millis(2)).await;
         turnstile.begun(one);

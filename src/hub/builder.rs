@@ -28,6 +28,7 @@ use crate::base::memory::Memory;
 use crate::base::panics::Culprit;
 use crate::base::position::Epochs;
 use crate::base::trace::Tracer;
+use crate::outbox::room::Room;
 
 /// Makes a [`Hub`]. Every bound has a default; see [`HubLimits`] for units and memory.
 #[derive(Clone, Debug)]
@@ -150,11 +151,13 @@ impl HubBuilder {
         let memory = Memory::new(self.limits.memory_bytes_max);
         let shared = Arc::new(Shared {
             lanes: (0..self.limits.lanes).map(|_| Inbox::new()).collect(),
+            arrivals: (0..self.limits.lanes).map(|_| SegQueue::new()).collect(),
             memory: memory.clone(),
             directory: Directory::new(),
             stale: SegQueue::new(),
             keeping: SegQueue::new(),
             behind: Behind::default(),
+            room: Room::default(),
             busy: Busy::default(),
             channels: ArcSwap::from_pointee(self.channels.settled(&self.limits)),
             epochs: Epochs::new(),

@@ -4,7 +4,8 @@
 //! yields. It is the only one that writes to a session whose outbox is idle.
 //!
 //! # State
-//! All of it is the lane's own; only its [`Inbox`](super::inbox::Inbox) is shared.
+//! All of it is the lane's own; only its [`Inbox`](super::inbox::Inbox) is shared, and a queue of sessions that
+//! are not in its list yet. At most those are in there that came since the last sweep.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -56,8 +57,6 @@ pub(crate) enum Item {
     CountedReply { session: Arc<Session>, frame: Bytes },
     /// End a session; with `discard` what is queued for it is dropped.
     Close { session: Arc<Session>, disconnect: Box<Disconnect>, discard: bool },
-    /// A session is here.
-    Attach(Arc<Session>),
     /// A session is gone.
     Detach(Arc<Session>),
     /// Go on draining a channel.
@@ -199,17 +198,23 @@ impl Lane {
             Item::Close { session, disconnect, discard } => {
                 self.closing.push((session, disconnect, discard));
             }
-            Item::Attach(session) => self.attach(session),
-            Item::Detach(session) => self.detach(&session),
+            Item::Detach(session) => {
+                self.take_arrivals();
+                self.detach(&session);
+            }
             Item::Drain(channel, duty) => channel.drain(duty, &self.shared),
             Item::Sweep => {
+                self.take_arrivals();
                 self.evict();
                 self.sweep();
             }
             Item::CloseAll(reason) => self.closing_all = Some((reason, 0)),
             #[cfg(test)]
             Item::Fault => panic!("a fault in a lane"),
-            Item::KillAll => self.sessions.iter().for_each(|session| session.kill()),
+            Item::KillAll => {
+                self.take_arrivals();
+                self.sessions.iter().for_each(|session| session.kill());
+            }
             Item::Stop => self.is_stopped = true,
         }
     }
@@ -222,9 +227,14 @@ impl Lane {
         })
     }
 
-    fn attach(&mut self, session: Arc<Session>) {
-        session.set_slot(self.sessions.len());
-        self.sessions.push(session);
+    /// Takes those into the list that came since. They do not wake the lane: nothing but what looks at
+    /// all sessions needs the list, and each such calls this first. So does the end of a session,
+    /// whose arrival is older.
+    fn take_arrivals(&mut self) {
+        while let Some(session) = self.shared.arrivals[self.index].pop() {
+            session.set_slot(self.sessions.len());
+            self.sessions.push(session);
+        }
     }
 
     fn detach(&mut self, session: &Arc<Session>) {
@@ -241,6 +251,7 @@ impl Lane {
             self.delivery.close(&session, &disconnect, discard);
         }
         let Some((reason, at)) = self.closing_all else { return };
+        self.take_arrivals();
         let end = (at + CLOSES_PER_TURN).min(self.sessions.len());
         let disconnect = Disconnect::new(reason);
         for session in self.sessions.get(at..end).unwrap_or_default() {

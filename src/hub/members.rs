@@ -81,7 +81,7 @@ impl Hub {
             return refused(Bound::SessionsPerUser, error);
         }
         shared.counters.sessions_opened.add(1);
-        shared.lanes[lane].post(Item::Attach(session.clone()));
+        shared.arrivals[lane].push(session.clone());
         let (user, peer) = (session.user.as_ref(), session.peer());
         shared.note(HubEvent::Connected { session: id, user, peer });
         Ok(session)

@@ -32,6 +32,7 @@ use super::endings::Endings;
 use super::flow::Flow;
 use super::inbox::Inbox;
 use super::lane::Item;
+use super::session::Session;
 use super::slow::Behind;
 use crate::base::application::{Application, HubEvent};
 use crate::base::channels::ChannelRules;
@@ -43,6 +44,7 @@ use crate::base::position::Epochs;
 use crate::base::refused::Bound;
 use crate::base::trace::Tracer;
 use crate::outbox::queue::{Bounds, Squeeze};
+use crate::outbox::room::Room;
 
 /// Ticks in which all channels that keep something are asked to let go of what is too old.
 const EXPIRE_TICKS: usize = 64;
@@ -58,11 +60,15 @@ pub(crate) struct Shared {
     pub(crate) epochs: Epochs,
     pub(crate) streams: AtomicU64,
     pub(crate) lanes: Box<[Inbox<Item>]>,
+    /// Sessions that their lane has not taken into its list yet, by lane: see [`Lane`](super::lane::Lane).
+    pub(crate) arrivals: Box<[SegQueue<Arc<Session>>]>,
     pub(crate) directory: Directory,
     /// Channels that somebody left since they were last tidied; each at most once.
     pub(crate) stale: SegQueue<Arc<Channel>>,
     /// Sessions that have a writer.
     pub(crate) behind: Behind,
+    /// Where their writers wait.
+    pub(crate) room: Room,
     /// Channels that were published to, while somebody watches.
     pub(crate) busy: Busy,
     /// Channels that keep something of what was published; each at most once.

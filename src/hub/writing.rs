@@ -48,6 +48,7 @@ pub(crate) fn start_writer(session: &Arc<Session>, shared: &Arc<Shared>) {
         let counters = &shared.counters;
         if let Some(socket) = session.socket() {
             let terms = Terms {
+                room: &shared.room,
                 now_ms: || shared.clock.now_ms(),
                 age_max_ms,
                 tell: |loss: &Loss| gap_frame(session.form.format, loss),

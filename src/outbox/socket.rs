@@ -31,6 +31,9 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::room::Wait;
+use super::watched::Watched;
+
 /// Not later, and no signal where nobody listens any more: that is an error like others.
 const NOW: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
@@ -64,6 +67,8 @@ pub struct Socket(Kind);
 
 #[derive(Debug)]
 enum Kind {
+    /// TCP or Unix.
+    Watched(Watched),
     Tcp(TcpStream),
     Unix(UnixStream),
     Other(Box<Other>),
@@ -88,6 +93,12 @@ impl std::fmt::Debug for Other {
     }
 }
 
+impl From<Watched> for Socket {
+    fn from(socket: Watched) -> Self {
+        Self(Kind::Watched(socket))
+    }
+}
+
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         Self(Kind::Tcp(stream))
@@ -105,7 +116,7 @@ impl Socket {
     /// limit for a peer that does not read, a bare socket nothing.
     pub(crate) fn buffer_bytes_max(&self) -> usize {
         match &self.0 {
-            Kind::Tcp(_) | Kind::Unix(_) => 0,
+            Kind::Watched(_) | Kind::Tcp(_) | Kind::Unix(_) => 0,
             Kind::Other(_) => 64 << 10,
         }
     }
@@ -147,6 +158,7 @@ impl Socket {
     #[inline]
     fn bare(&self) -> io::Result<BorrowedFd<'_>> {
         match &self.0 {
+            Kind::Watched(socket) => Ok(socket.socket()),
             Kind::Tcp(stream) => Ok(stream.as_fd()),
             Kind::Unix(stream) => Ok(stream.as_fd()),
             Kind::Other(_) => Err(io::ErrorKind::WouldBlock.into()),
@@ -154,13 +166,22 @@ impl Socket {
     }
 
     /// Writes at least something, or waits until it can. For one writer at a time.
-    pub(crate) fn poll_write(
-        &self,
+    pub(crate) fn poll_write<'a>(
+        &'a self,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
+        wait: &mut Wait<'a>,
     ) -> Poll<io::Result<usize>> {
         loop {
             let written = match &self.0 {
+                Kind::Watched(socket) => {
+                    let written = send_vectored_now(socket.socket(), pieces);
+                    if is_later(&written) {
+                        wait.ask(socket.socket(), cx)?;
+                        return Poll::Pending;
+                    }
+                    written
+                }
                 Kind::Tcp(stream) => {
                     ready!(stream.poll_write_ready(cx))?;
                     stream.try_write_vectored(pieces)
@@ -174,9 +195,8 @@ impl Socket {
                     return other.poll_write(cx, pieces);
                 }
             };
-            match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
+            if !is_later(&written) {
+                return Poll::Ready(written);
             }
         }
     }
@@ -184,7 +204,7 @@ impl Socket {
     /// Waits until a stream that buffers has handed on everything. For one writer at a time.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
-            Kind::Tcp(_) | Kind::Unix(_) => Poll::Ready(Ok(())),
+            Kind::Watched(_) | Kind::Tcp(_) | Kind::Unix(_) => Poll::Ready(Ok(())),
             Kind::Other(other) => other.poll_flush(cx),
         }
     }
@@ -197,6 +217,7 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         loop {
             let read = match &self.0 {
+                Kind::Watched(socket) => return socket.poll_read(cx, scratch),
                 Kind::Tcp(stream) => {
                     ready!(stream.poll_read_ready(cx))?;
                     stream.try_read(scratch)
@@ -210,9 +231,8 @@ impl Socket {
                     return other.poll_read(cx, scratch);
                 }
             };
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
+            if !is_later(&read) {
+                return Poll::Ready(read);
             }
         }
     }
@@ -220,6 +240,7 @@ impl Socket {
     /// Says to the peer that nothing more comes, where the stream can say so without waiting.
     pub(crate) fn finish(&self) {
         let _ = match &self.0 {
+            Kind::Watched(socket) => SockRef::from(&socket.socket()).shutdown(Shutdown::Write),
             Kind::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
             Kind::Unix(stream) => SockRef::from(stream).shutdown(Shutdown::Write),
             Kind::Other(other) => {
@@ -234,6 +255,7 @@ impl Socket {
     pub(crate) fn kill(&self) {
         // An error means that the peer was faster: the wake has happened then.
         let _ = match &self.0 {
+            Kind::Watched(socket) => SockRef::from(&socket.socket()).shutdown(Shutdown::Both),
             Kind::Tcp(stream) => SockRef::from(stream).shutdown(Shutdown::Both),
             Kind::Unix(stream) => SockRef::from(stream).shutdown(Shutdown::Both),
             Kind::Other(other) => {
@@ -242,6 +264,10 @@ impl Socket {
             }
         };
     }
+}
+
+fn is_later(result: &io::Result<usize>) -> bool {
+    result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 impl Other {

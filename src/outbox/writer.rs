@@ -8,6 +8,7 @@ use std::task::Poll;
 use bytes::{Buf, Bytes};
 
 use super::queue::{Loss, Taking};
+use super::room::{Room, Wait};
 use super::socket::Socket;
 use super::state::{Next, Outbox};
 use crate::base::loss::Dropped;
@@ -30,7 +31,9 @@ pub(crate) enum End {
 }
 
 /// What a writer needs to know: this floor has no clock, no protocol and no counters.
-pub(crate) struct Terms<N, T, C> {
+pub(crate) struct Terms<'a, N, T, C> {
+    /// Where it waits until its socket takes more.
+    pub(crate) room: &'a Room,
     /// The time now, in milliseconds.
     pub(crate) now_ms: N,
     /// How long a message that may be dropped waits at most.
@@ -44,13 +47,18 @@ pub(crate) struct Terms<N, T, C> {
 /// Writes until the outbox is empty.
 ///
 /// Not cancel safe in the sense that dropping it leaves an outbox without a writer; nobody does.
-pub(crate) async fn run<N, T, C>(outbox: &Outbox, socket: &Socket, terms: Terms<N, T, C>) -> End
+pub(crate) async fn run<'a, N, T, C>(
+    outbox: &Outbox,
+    socket: &'a Socket,
+    terms: Terms<'a, N, T, C>,
+) -> End
 where
     N: Fn() -> u64,
     T: Fn(&Loss) -> Option<Bytes>,
     C: Fn(&Dropped),
 {
     let mut batch = VecDeque::new();
+    let mut wait = terms.room.wait();
     loop {
         match take(outbox, &mut batch, &terms) {
             Next::Write => {}
@@ -59,7 +67,7 @@ where
             Next::Closed => return End::Closed,
         }
         while !batch.is_empty() {
-            match write_some(outbox, socket, &batch).await {
+            match write_some(outbox, socket, &batch, &mut wait).await {
                 Ok(written) => advance(&mut batch, written),
                 Err(_) => return End::Broken,
             }
@@ -71,13 +79,13 @@ where
     }
 }
 
-fn take<N, T, C>(outbox: &Outbox, batch: &mut VecDeque<Bytes>, terms: &Terms<N, T, C>) -> Next
+fn take<N, T, C>(outbox: &Outbox, batch: &mut VecDeque<Bytes>, terms: &Terms<'_, N, T, C>) -> Next
 where
     N: Fn() -> u64,
     T: Fn(&Loss) -> Option<Bytes>,
     C: Fn(&Dropped),
 {
-    let Terms { now_ms, age_max_ms, tell, count } = terms;
+    let Terms { now_ms, age_max_ms, tell, count, .. } = terms;
     let (now_ms, age_max_ms) = (now_ms(), *age_max_ms);
     let mut dropped = Dropped::default();
     let next = outbox.take(batch, &mut Taking { now_ms, age_max_ms, tell, dropped: &mut dropped });
@@ -95,10 +103,11 @@ fn noted<T>(outbox: &Outbox, socket: &Socket, result: Poll<T>) -> Poll<T> {
     result
 }
 
-async fn write_some(
+async fn write_some<'a>(
     outbox: &Outbox,
-    socket: &Socket,
+    socket: &'a Socket,
     batch: &VecDeque<Bytes>,
+    wait: &mut Wait<'a>,
 ) -> io::Result<usize> {
     let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
     let count = batch.len().min(PIECES_MAX);
@@ -106,7 +115,7 @@ async fn write_some(
         *piece = IoSlice::new(bytes);
     }
     let written =
-        poll_fn(|cx| noted(outbox, socket, socket.poll_write(cx, &pieces[..count]))).await?;
+        poll_fn(|cx| noted(outbox, socket, socket.poll_write(cx, &pieces[..count], wait))).await?;
     if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) }
 }
 

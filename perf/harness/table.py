@@ -61,7 +61,10 @@ def rows(figures, plans, absent):
 
 def each_of(figures, path, unit):
     ours, theirs = figures.median("idle", "fanfare", path), figures.median("idle", "floor", path)
-    return f"{ours:.1f} to {theirs:.1f} {unit}" if ours and theirs else ""
+    if not ours or not theirs:
+        return ""
+    spread = figures.spread("idle", "fanfare", "floor", path)
+    return f"{ours:.1f} to {theirs:.1f} {unit}" + (f"; {spread}" if spread else "")
 
 
 def stream(figures, title):

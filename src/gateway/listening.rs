@@ -14,7 +14,7 @@ use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 use tokio::task::coop::consume_budget;
 
-use crate::outbox::watch_reading;
+use crate::outbox::watched::watch_reading;
 
 /// See the module.
 #[derive(Debug)]

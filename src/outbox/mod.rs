@@ -11,13 +11,12 @@ pub(crate) mod queue;
 pub(crate) mod room;
 pub(crate) mod socket;
 pub(crate) mod state;
-mod watched;
+pub(crate) mod watched;
 pub(crate) mod writer;
 
 pub use socket::{Duplex, Socket};
 pub(crate) use socket::{receive_now, send_now, send_vectored_now};
 pub use watched::Watched;
-pub(crate) use watched::watch_reading;
 
 #[cfg(all(test, fanfare_loom))]
 mod loom_tests;

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::task::Poll;
 
 use bytes::{Buf, Bytes};
+use tokio::task::coop::consume_budget;
 
 use super::queue::{Loss, Taking};
 use super::room::{Room, Wait};
@@ -67,6 +68,8 @@ where
             Next::Closed => return End::Closed,
         }
         while !batch.is_empty() {
+            // A reader that takes everything at once would never let others of this worker have a turn.
+            consume_budget().await;
             match write_some(outbox, socket, &batch, &mut wait).await {
                 Ok(written) => advance(&mut batch, written),
                 Err(_) => return End::Broken,

@@ -6,8 +6,8 @@
 //! writer asks here, for one wake-up at a time.
 //!
 //! # State
-//! The set, the waker of each who waits, by descriptor, and the task that hands events on to wakers; all of
-//! them from the first who waits on. At most one entry for each session that is behind.
+//! The set, the waker of each who waits, by descriptor, and the task that hands events on to wakers; set and
+//! task from the first who asks until the last is gone. At most one entry for each session that is behind.
 //!
 //! # Who may touch what
 //! A writer adds and takes away its own socket. The task takes wakers away. All under a lock, held for
@@ -49,6 +49,8 @@ pub(crate) struct Room(Arc<Mutex<Waiting>>);
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// Sockets in the set.
+    members: usize,
     set: Option<Arc<OwnedFd>>,
     wakers: HashMap<RawFd, Waker>,
     task: Option<AbortHandle>,
@@ -82,14 +84,6 @@ impl Room {
     }
 }
 
-impl Drop for Room {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0.lock().task {
-            task.abort();
-        }
-    }
-}
-
 impl<'a> Wait<'a> {
     /// Has the task woken once when the socket, always the same one, takes more or is broken.
     ///
@@ -106,6 +100,7 @@ impl<'a> Wait<'a> {
             None => {
                 let set = self.room.set(&mut waiting)?;
                 epoll::add(&set, socket, data, events)?;
+                waiting.members += 1;
                 self.asked = Some((set, socket));
             }
         }
@@ -122,6 +117,11 @@ impl Drop for Wait<'_> {
         // It is in there.
         let _ = epoll::delete(set, socket);
         waiting.wakers.remove(&socket.as_raw_fd());
+        waiting.members -= 1;
+        if waiting.members == 0 {
+            waiting.set = None;
+            waiting.task.take().inspect(AbortHandle::abort);
+        }
     }
 }
 
@@ -206,6 +206,11 @@ mod tests {
         room.0.lock().wakers.len()
     }
 
+    fn is_empty(room: &Room) -> bool {
+        let waiting = room.0.lock();
+        waiting.members == 0 && waiting.set.is_none() && waiting.task.is_none()
+    }
+
     async fn until_waiting(room: &Room, count: usize) {
         while waiting(room) < count {
             tokio::task::yield_now().await;
@@ -223,6 +228,7 @@ mod tests {
         drain(&peer);
         let (written, socket) = soon(task).await;
         assert_eq!((written.unwrap(), waiting(&room)), (1, 0));
+        assert!(is_empty(&room));
         fill(&socket);
         let task = start(&room, socket);
         until_waiting(&room, 1).await;
@@ -258,6 +264,7 @@ mod tests {
             assert_eq!(soon(task).await.0.unwrap(), 1);
         }
         assert_eq!(waiting(&room), 0);
+        assert!(is_empty(&room));
     }
 
     #[test]

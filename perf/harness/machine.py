@@ -7,13 +7,13 @@ import subprocess
 
 
 def output(*command):
-    """The first line that a command prints, or None if it cannot be run."""
+    """The first line that a command prints, or None if it cannot be run or says that it failed."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     text = (done.stdout or done.stderr).strip()
-    return text.splitlines()[0] if text else None
+    return text.splitlines()[0] if text and done.returncode == 0 else None
 
 
 def package(name):

@@ -99,9 +99,10 @@ impl<'a> Wait<'a> {
             Some((set, _)) => epoll::modify(set, socket, data, events)?,
             None => {
                 let set = self.room.set(&mut waiting)?;
-                epoll::add(&set, socket, data, events)?;
+                // First, so that a set that is refused its only member does not stay.
                 waiting.members += 1;
-                self.asked = Some((set, socket));
+                let (set, _) = self.asked.insert((set, socket));
+                epoll::add(set, socket, data, events)?;
             }
         }
         // The event may have come by now, but it needs the lock to be handed on.
@@ -114,7 +115,7 @@ impl Drop for Wait<'_> {
     fn drop(&mut self) {
         let Some((set, socket)) = &self.asked else { return };
         let mut waiting = self.room.0.lock();
-        // It is in there.
+        // It is in there, unless it was refused.
         let _ = epoll::delete(set, socket);
         waiting.wakers.remove(&socket.as_raw_fd());
         waiting.members -= 1;

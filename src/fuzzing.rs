@@ -258,7 +258,7 @@ pub struct Outbox(state::Outbox);
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self(state::Outbox::new(&Memory::new(usize::MAX)))
+        Self(state::Outbox::new())
     }
 }
 
@@ -297,22 +297,22 @@ impl Outbox {
         bounds: &Bounds,
         now_ms: u64,
     ) -> Answer {
-        self.0.offer(frames.map(Into::into), &bounds.0, now_ms).into()
+        self.0.offer(frames.map(Into::into), &bounds.0, now_ms, &Memory::new(usize::MAX)).into()
     }
 
     /// As the outbox's.
     pub fn offer_control(&self, frame: Bytes) -> Answer {
-        self.0.offer_control(frame).into()
+        self.0.offer_control(frame, &Memory::new(usize::MAX)).into()
     }
 
     /// As the outbox's.
     pub fn offer_behind(&self, frame: Bytes, bounds: &Bounds, now_ms: u64) -> Answer {
-        self.0.offer_behind(frame, &bounds.0, now_ms).into()
+        self.0.offer_behind(frame, &bounds.0, now_ms, &Memory::new(usize::MAX)).into()
     }
 
     /// As the outbox's.
     pub fn begin_close(&self, close: Bytes, discard: bool) -> CloseBegun {
-        match self.0.begin_close(close, discard) {
+        match self.0.begin_close(close, discard, &Memory::new(usize::MAX)) {
             Closing::Write(close) => CloseBegun::Write(close),
             Closing::Queued { dropped } => CloseBegun::Queued(dropped),
             Closing::Already => CloseBegun::Already,

@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
             let Some((key, protocols)) = expected else { panic!("accepted: {parts:?}") };
             let digest =
                 Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-            assert_eq!(handshake.accept, STANDARD.encode(digest.finalize()));
+            assert_eq!(handshake.accept, *STANDARD.encode(digest.finalize()).as_bytes());
             assert_eq!(handshake.protocols, protocols);
         }
         Err(error) => {

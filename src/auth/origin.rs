@@ -107,12 +107,14 @@ pub fn host_is_loopback(host: &str) -> bool {
     if let Some(v6) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return v6.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());
     }
+    if let Ok(v4) = host.parse::<Ipv4Addr>() {
+        return v4.is_loopback();
+    }
     let label = host.rsplit_once('.').map_or(host, |(name, label)| match name.is_empty() {
         true => host,
         false => label,
     });
     label.eq_ignore_ascii_case("localhost")
-        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl Origin {

@@ -26,6 +26,11 @@ mod real {
             self.0.register(waker);
         }
 
+        /// Whoever is registered, who is not any more.
+        pub fn take_waker(&self) -> Option<std::task::Waker> {
+            self.0.take()
+        }
+
         /// Wakes whoever is registered.
         pub fn wake(&self) {
             self.0.wake();

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::reader::Connection;
 use super::stream::Stream;
 use super::upgrade::{HAND_OVER, Permit};
-use crate::frame::Deflate;
+use crate::frame::{ACCEPT_LEN, Deflate};
 
 /// A session that waits for the socket on which it was asked for, for whoever reads heads without hyper.
 ///
@@ -70,45 +70,48 @@ impl Accepted {
 #[derive(Debug)]
 pub(super) struct Switch {
     /// The value of its `Sec-WebSocket-Accept`.
-    pub(super) key: String,
+    pub(super) key: [u8; ACCEPT_LEN],
     /// The subprotocol.
     pub(super) protocol: Option<HeaderValue>,
     pub(super) deflate: Option<Deflate>,
 }
 
+/// How it begins, up to the key.
+const BEGIN: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Accept: ";
+
 impl Switch {
-    fn each(&self, mut take: impl FnMut(HeaderName, &[u8])) {
-        take(header::CONNECTION, b"Upgrade");
-        take(header::UPGRADE, b"websocket");
-        take(header::SEC_WEBSOCKET_ACCEPT, self.key.as_bytes());
-        if let Some(protocol) = &self.protocol {
-            take(header::SEC_WEBSOCKET_PROTOCOL, protocol.as_bytes());
-        }
-        if let Some(agreed) = self.deflate {
-            take(header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer().as_bytes());
-        }
+    /// Its fields that are not always there.
+    fn others(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let protocol = self.protocol.clone();
+        let protocol = protocol.map(|protocol| (header::SEC_WEBSOCKET_PROTOCOL, protocol));
+        let agreed = self.deflate.map(|agreed| (header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer()));
+        protocol.into_iter().chain(agreed)
     }
 
     /// Its fields.
     pub(super) fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(5);
-        self.each(|name, value| {
-            // None of them has a byte that is refused.
-            headers.extend(HeaderValue::from_bytes(value).ok().map(|value| (name, value)));
-        });
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        // Base64 has no byte that is refused.
+        let key = HeaderValue::from_bytes(&self.key).ok();
+        headers.extend(key.map(|key| (header::SEC_WEBSOCKET_ACCEPT, key)));
+        headers.extend(self.others());
         headers
     }
 
     /// Its bytes.
     fn head(&self) -> Vec<u8> {
         let mut head = Vec::with_capacity(256);
-        head.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-        self.each(|name, value| {
-            for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+        head.extend_from_slice(BEGIN);
+        head.extend_from_slice(&self.key);
+        for (name, value) in self.others() {
+            for part in [b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()] {
                 head.extend_from_slice(part);
             }
-        });
-        head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(b"\r\n\r\n");
         head
     }
 }

@@ -78,6 +78,9 @@ pub struct Head {
     target: Piece,
     path_len: u16,
     lines: Vec<Line>,
+    /// Which lengths names have, a bit for each, modulo 64. Most of the fields that are asked for are not
+    /// there, and their lengths are not either.
+    name_lens: u64,
 }
 
 impl Head {
@@ -91,7 +94,8 @@ impl Head {
         };
         let path = bytes[target.range()].iter().position(|&byte| byte == b'?');
         let path_len = path.map_or(target.len, |len| len as u16);
-        let head = Self { bytes, len, target, path_len, lines };
+        let name_lens = lines.iter().fold(0, |lens, line| lens | bit(line.name.len.into()));
+        let head = Self { bytes, len, target, path_len, lines, name_lens };
         let has_more = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT];
         match head.has(&UPGRADE) && !has_more.iter().any(|name| head.has(name)) {
             true => Ok(head),
@@ -126,6 +130,11 @@ impl Head {
     }
 }
 
+/// Of a length, in [`Head::name_lens`].
+fn bit(len: usize) -> u64 {
+    1 << (len % 64)
+}
+
 impl Piece {
     fn range(self) -> std::ops::Range<usize> {
         usize::from(self.at)..usize::from(self.at) + usize::from(self.len)
@@ -139,7 +148,9 @@ impl Fields for Head {
             usize::from(line.name.len) == name.len()
                 && self.bytes[line.name.range()].eq_ignore_ascii_case(name)
         };
-        self.lines.iter().filter(is_named).map(|line| &self.bytes[line.value.range()])
+        let may_be_there = self.name_lens & bit(name.len()) != 0;
+        let lines = if may_be_there { &*self.lines } else { &[] };
+        lines.iter().filter(is_named).map(|line| &self.bytes[line.value.range()])
     }
 
     fn to_map(&self) -> HeaderMap {

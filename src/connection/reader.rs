@@ -33,6 +33,7 @@ use crate::frame::{
     self, DataKind, Decoded, Decoder, Event, InflateError, Opcode, Payload, Violation,
 };
 use crate::hub::Hub;
+use crate::hub::cork::Cork;
 use crate::hub::session::Session;
 use crate::outbox::Socket;
 use crate::outbox::state::State;
@@ -168,6 +169,8 @@ impl Connection {
 
     /// Decodes and dispatches what came in.
     fn take(&mut self, mut input: &mut [u8]) -> Step {
+        // It goes out together.
+        let _cork = Cork::new();
         let now_ms = self.hub.now_ms();
         self.session.times.heard(now_ms);
         self.hub.counters().bytes_received.add(input.len() as u64);

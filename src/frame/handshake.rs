@@ -19,12 +19,15 @@ const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Sixteen bytes in base64.
 const KEY_LEN: usize = 24;
 
+/// Twenty bytes in base64.
+pub(crate) const ACCEPT_LEN: usize = 28;
+
 /// What an upgrade request said, once it was found to be in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Handshake {
-    /// The value of the answer's `Sec-WebSocket-Accept`.
-    pub accept: String,
+    /// The value of the answer's `Sec-WebSocket-Accept`: twenty bytes in base64.
+    pub accept: [u8; ACCEPT_LEN],
     /// The subprotocols it offered, in its order of preference; they may hold secrets of the
     /// client. The answer names at most one of them.
     pub protocols: Vec<String>,
@@ -165,15 +168,24 @@ fn elements<'a>(fields: &'a impl Fields, name: &'a HeaderName) -> impl Iterator<
         .filter(|element| !element.is_empty())
 }
 
-/// Whether it is base64 of exactly 16 bytes, padded, with no bits left over.
+/// Whether it is base64 of exactly 16 bytes, padded, with no bits left over (RFC 4648 sections 3.5 and 4):
+/// of the last character only the upper two of its six bits count.
 fn is_key(key: &[u8]) -> bool {
-    // The decoder wants room for the 18 bytes that 24 characters can stand for.
-    let mut decoded = [0; 18];
-    key.len() == KEY_LEN && STANDARD.decode_slice(key, &mut decoded) == Ok(16)
+    let is_digit = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    match key {
+        [digits @ .., last, b'=', b'='] if key.len() == KEY_LEN => {
+            digits.iter().all(is_digit) && b"AQgw".contains(last)
+        }
+        _ => false,
+    }
 }
 
-fn accept(key: &[u8]) -> String {
-    STANDARD.encode(Sha1::new().chain_update(key).chain_update(ACCEPT_GUID).finalize())
+fn accept(key: &[u8]) -> [u8; ACCEPT_LEN] {
+    let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_GUID).finalize();
+    let mut accept = [0; ACCEPT_LEN];
+    let encoded = STANDARD.encode_slice(digest, &mut accept);
+    debug_assert_eq!(encoded, Ok(ACCEPT_LEN));
+    accept
 }
 
 fn protocols(fields: &impl Fields) -> Result<Vec<String>, HandshakeError> {
@@ -226,7 +238,7 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc() {
         let handshake = check(&request(|_| {})).unwrap();
-        assert_eq!(handshake.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(&handshake.accept, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(handshake.protocols, ["chat", "superchat"]);
     }
 

@@ -39,7 +39,7 @@ pub(crate) use encoder::split_data;
 pub use encoder::{PING, encode, encode_close, encode_header, header_len};
 pub use event::{DataKind, Event, Payload};
 pub use extensions::{Deflate, WindowBits};
-pub(crate) use handshake::check_fields;
+pub(crate) use handshake::{ACCEPT_LEN, check_fields};
 pub use handshake::{Handshake, HandshakeError, check};
 pub use header::Opcode;
 pub use inflate::{InflateError, inflate};

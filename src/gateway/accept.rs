@@ -85,11 +85,11 @@ impl Comer {
     /// Of one that came alone, and has nothing to go through: it has nearly always asked by now, and a task
     /// for that moment cost more than all that it does there. Where several come at once, each has a task
     /// of its own, on any worker.
-    fn begin_here(self) {
+    fn begin_here(self, options: &StateOptions) {
         let Self { serving, arrival, entrance } = self;
         // A panic ends this connection alone, and it counts that itself.
-        let _ =
-            catch_unwind(AssertUnwindSafe(|| connection::serve_now(serving, arrival, entrance)));
+        let serve = || connection::serve_now(serving, arrival, entrance, options);
+        let _ = catch_unwind(AssertUnwindSafe(serve));
     }
 }
 
@@ -146,6 +146,7 @@ impl Door {
         &self,
         peer: Peer,
         options: &StateOptions,
+        now: Instant,
     ) -> Result<Option<Permit>, ConnectionRefused> {
         let Some(address) = peer.address() else { return Ok(None) };
         // It stands for many, who are counted each when they are known.
@@ -155,7 +156,7 @@ impl Door {
         let connections_max = self.connections_max(&options.http_limits);
         let exempt = &options.per_address_exempt;
         let limits = per_address::Limits::new(&options.http_limits, connections_max, exempt);
-        let held = self.per_address.admit(address.ip(), Instant::now().into_std(), &limits);
+        let held = self.per_address.admit(address.ip(), now.into_std(), &limits);
         let held = held.inspect_err(|why| {
             if is_due(&self.refusal_logged) {
                 let address = address.ip();
@@ -167,6 +168,7 @@ impl Door {
 
     /// Counts a refusal, and says why unless the connection waits for TLS; without reading what was
     /// asked. With what it counts for, if it is one of the connections that there may be.
+    #[cold]
     pub(super) fn refuse(
         &self,
         stream: Stream,
@@ -306,20 +308,23 @@ fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer, is_alone: bool) {
         return door.refuse(stream, why, is_mute, None);
     }
     let serving = Serving::new(door.state.clone());
+    let began = Instant::now();
     // Behind a proxy it is not known yet who it is.
-    let admitted = if entrance.proxy_protocol { Ok(None) } else { door.admit_peer(peer, &options) };
+    let admitted = match entrance.proxy_protocol {
+        true => Ok(None),
+        false => door.admit_peer(peer, &options, began),
+    };
     let permit = match admitted {
         Ok(permit) => permit,
         Err(why) => return door.refuse(stream, why, is_mute, Some(serving)),
     };
-    let began = Instant::now();
     let arrival = Arrival { stream, peer, began, let_in: None, permit };
     let comer = Comer { serving, arrival, entrance: entrance.clone() };
     match door.turnstile.ask(comer, limits, began) {
         Entry::Begin(comer) => {
             door.state.tally().connections_accepted.add(1);
             match is_alone && entrance.is_plain() {
-                true => comer.begin_here(),
+                true => comer.begin_here(&options),
                 false => door.begin(comer, began),
             }
         }

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use ::http::Request;
@@ -31,8 +31,11 @@ use tokio::time::{Instant, Sleep};
 use super::entrance::{Arrival, Entrance};
 use super::serving::Serving;
 use crate::base::fields::Fields;
+use crate::base::limits::HttpLimits;
 use crate::connection::{Accepted, First, Head, Permit, Requests, Stream, StrictStream};
-use crate::http::{self, Answer, ConnectionRefused, HeadRefused, Peer, State, TakeOver, TakenOver};
+use crate::http::{
+    self, Answer, ConnectionRefused, HeadRefused, Peer, State, StateOptions, TakeOver, TakenOver,
+};
 
 /// How long a connection may be without a new request once it had one, whatever it does meanwhile.
 /// Longer than the 60 s after which load balancers close an idle connection by themselves: so it is
@@ -108,35 +111,32 @@ pub(super) fn serve(
             },
         };
         let Ok(first) = first else { return };
-        // Boxed, the small and the large: what a task may become is what it always costs.
-        Box::pin(serve_first(serving, arrival, entrance, first)).await;
+        let options = serving.state.options();
+        let rest = Begun::new(serving, arrival, entrance).begin(first, &options);
+        drop(options);
+        // Boxed: what a task may become is what it always costs.
+        if !matches!(rest, Rest::Nothing) {
+            Box::pin(rest.go_on()).await;
+        }
     }
 }
 
 /// Serves what a connection of a plain listener has asked by now, where it was accepted. If it has asked
 /// nothing yet, or something has to be waited for, it goes on in a task of its own.
-pub(super) fn serve_now(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>) {
-    let (bytes_max, headers_max, _) = serving.bounds();
-    match First::at_once(&arrival.stream, bytes_max, headers_max) {
-        None => drop(tokio::spawn(serve(serving, arrival, entrance))),
-        Some(Err(_)) => {}
-        Some(Ok(first)) => {
-            let mut served = Box::pin(serve_first(serving, arrival, entrance, first));
-            // In its task it is asked again at once; whatever it waits for has its waker from then on.
-            let mut nobody = Context::from_waker(Waker::noop());
-            if served.as_mut().poll(&mut nobody).is_pending() {
-                tokio::spawn(served);
-            }
-        }
-    }
-}
-
-/// What is a WebSocket from its first read on becomes one; with the rest HTTP goes on.
-async fn serve_first(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>, first: First) {
-    let Arrival { stream, peer, began, permit, .. } = arrival;
-    let begun = Begun { serving, caller: Caller { peer, permit, entrance }, stream, began };
-    if let Some((begun, read, answered)) = begun.upgrade(first).await {
-        Box::pin(serve_rest(begun, read, answered)).await;
+pub(super) fn serve_now(
+    serving: Serving,
+    arrival: Arrival,
+    entrance: Arc<Entrance>,
+    options: &StateOptions,
+) {
+    let HttpLimits { header_bytes_max, headers_max, .. } = options.http_limits;
+    let rest = match First::at_once(&arrival.stream, header_bytes_max, headers_max) {
+        None => return drop(tokio::spawn(serve(serving, arrival, entrance))),
+        Some(Err(_)) => return,
+        Some(Ok(first)) => Begun::new(serving, arrival, entrance).begin(first, options),
+    };
+    if !matches!(rest, Rest::Nothing) {
+        tokio::spawn(rest.go_on());
     }
 }
 
@@ -148,25 +148,77 @@ struct Begun {
     began: Instant,
 }
 
+/// What is left to do for it.
+enum Rest {
+    /// It is a session, or it is over.
+    Nothing,
+    /// The answer that makes a session of it was not taken at once.
+    Write(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// Somebody has to be asked whether it may be a session.
+    Ask(Begun, Head, Peer, Option<Permit>),
+    /// It is HTTP. This was read; and the answer to that, if there is one already.
+    Http(Begun, Bytes, Option<Answer>),
+}
+
 impl Begun {
-    /// Makes a session of it, if that is what was asked for first; otherwise it comes back with what was
-    /// read, and with the answer to that if there is one already.
-    async fn upgrade(self, first: First) -> Option<(Self, Bytes, Option<Answer>)> {
+    fn new(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>) -> Self {
+        let Arrival { stream, peer, began, permit, .. } = arrival;
+        Self { serving, caller: Caller { peer, permit, entrance }, stream, began }
+    }
+
+    /// Makes a session of it, if that is what was asked for first, it may be one, and nobody has to be
+    /// asked about it. Nearly always that is so, and then there is never a future for it.
+    fn begin(self, first: First, options: &StateOptions) -> Rest {
         let head = match first {
             First::Upgrade(head) => head,
-            First::Other(bytes) => return Some((self, bytes, None)),
+            First::Other(bytes) => return Rest::Http(self, bytes, None),
         };
         if !http::asks_for_websocket(&head, self.caller.entrance.serves) {
-            return Some((self, head.into_bytes(), None));
+            return Rest::Http(self, head.into_bytes(), None);
         }
-        match self.caller.accept(&head).await {
-            Ok(accepted) => {
-                let Self { serving, caller, stream, .. } = self;
-                drop((serving, caller));
-                accepted.run(stream, head.rest())?.await;
-                None
+        let (peer, admitted) = self.caller.admit(options, &head, || true);
+        let state = self.caller.entrance.door.state();
+        let permit = match admitted {
+            Ok(permit) => permit,
+            Err(why) => {
+                let answer = http::refuse_client(state, why);
+                return self.refused(head, answer);
             }
-            Err(answer) => Some((self, head.into_bytes(), Some(*answer))),
+        };
+        match http::accept_at_once(state, options, &head, peer) {
+            Some(Ok(accepted)) => self.become_session(accepted, permit, head),
+            Some(Err(answer)) => self.refused(head, *answer),
+            None => Rest::Ask(self, head, peer, permit),
+        }
+    }
+
+    #[cold]
+    fn refused(self, head: Head, answer: Answer) -> Rest {
+        Rest::Http(self, head.into_bytes(), Some(answer))
+    }
+
+    fn become_session(self, mut accepted: Accepted, permit: Option<Permit>, head: Head) -> Rest {
+        let Self { serving, caller, stream, .. } = self;
+        drop((serving, caller));
+        accepted.hold(permit);
+        accepted.run(stream, head.rest()).map_or(Rest::Nothing, Rest::Write)
+    }
+}
+
+impl Rest {
+    /// Does it.
+    async fn go_on(mut self) {
+        if let Self::Ask(begun, head, peer, permit) = self {
+            let state = begun.caller.entrance.door.state();
+            self = match Box::pin(http::accept(state, &head, peer)).await {
+                Ok(accepted) => begun.become_session(accepted, permit, head),
+                Err(answer) => begun.refused(head, *answer),
+            };
+        }
+        match self {
+            Self::Nothing | Self::Ask(..) => {}
+            Self::Write(written) => written.await,
+            Self::Http(begun, read, answered) => Box::pin(serve_rest(begun, read, answered)).await,
         }
     }
 }
@@ -207,20 +259,25 @@ impl Caller {
     ///
     /// # Errors
     /// Why the client that a proxy names is not let in.
-    fn admit(&self, headers: &impl Fields, asks_for_session: impl FnOnce() -> bool) -> Admitted {
+    fn admit(
+        &self,
+        options: &StateOptions,
+        headers: &impl Fields,
+        asks_for_session: impl FnOnce() -> bool,
+    ) -> Admitted {
         let door = &self.entrance.door;
-        let options = door.state().options();
         let client = options.trusted_proxies.client(self.peer, headers);
         // Others are answered and forgotten: the connection is the proxy's.
         if client == self.peer || !asks_for_session() {
             return (client, Ok(self.permit.clone()));
         }
-        (client, door.admit_peer(client, &options))
+        (client, door.admit_peer(client, options, Instant::now()))
     }
 
     async fn answer(&self, mut request: Request<Incoming>) -> Answer {
         let state = self.entrance.door.state();
-        let (peer, admitted) = self.admit(request.headers(), || http::asks_for_session(&request));
+        let asks_for_session = || http::asks_for_session(&request);
+        let (peer, admitted) = self.admit(&state.options(), request.headers(), asks_for_session);
         match admitted {
             Err(why) => http::refuse_client(state, why),
             Ok(permit) => {
@@ -230,16 +287,6 @@ impl Caller {
                 http::handle(state.clone(), request, peer, self.entrance.serves).await
             }
         }
-    }
-
-    /// Makes a session of a head, or says why not.
-    async fn accept(&self, head: &Head) -> Result<Accepted, Box<Answer>> {
-        let state = self.entrance.door.state();
-        let (peer, admitted) = self.admit(head, || true);
-        let permit = admitted.map_err(|why| Box::new(http::refuse_client(state, why)))?;
-        let mut accepted = http::accept(state, head, peer).await?;
-        accepted.hold(permit);
-        Ok(accepted)
     }
 }
 

@@ -67,7 +67,7 @@ impl Entrance {
                     return None;
                 }
             }
-            match self.door.admit_peer(arrival.peer, &self.door.state().options()) {
+            match self.door.admit_peer(arrival.peer, &self.door.state().options(), Instant::now()) {
                 Ok(permit) => arrival.permit = permit,
                 Err(why) => {
                     self.door.refuse(arrival.stream, why, self.tls.is_some(), None);

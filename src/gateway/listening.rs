@@ -5,8 +5,10 @@
 //! That was 5 of 70 µs for each connection of those that come one by one. So this one asks whether
 //! somebody waits, which is a hundredth of it.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
@@ -15,6 +17,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::coop::consume_budget;
 
 use crate::outbox::watched::watch_reading;
+
+/// A connection, where it comes from, and whether it is the only one.
+type Next = (OwnedFd, Option<SocketAddrAny>, bool);
 
 /// See the module.
 #[derive(Debug)]
@@ -35,18 +40,22 @@ impl Listening {
     }
 
     /// The next connection, which does not block either, and where it comes from; and whether it is the
-    /// only one at the moment.
+    /// only one at the moment. For one task at a time.
     ///
     /// # Errors
     /// Those of `accept4`. Its next call goes on with whoever waits.
     ///
     /// # Cancel safety
     /// Dropped before it is ready it has taken nobody.
-    pub(super) async fn accept(&self) -> io::Result<(OwnedFd, Option<SocketAddrAny>, bool)> {
+    pub(super) async fn accept(&self) -> io::Result<Next> {
         // Or a storm would never let anybody else of this worker have a turn.
         consume_budget().await;
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Next>> {
         loop {
-            let mut ready = self.0.readable().await?;
+            let mut ready = ready!(self.0.poll_read_ready(cx))?;
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             match acceptfrom_with(self.socket(), flags).map_err(io::Error::from) {
                 // Another process that has the same socket was faster.
@@ -57,7 +66,7 @@ impl Listening {
                     if is_alone {
                         ready.clear_ready();
                     }
-                    return accepted.map(|(socket, peer)| (socket, peer, is_alone));
+                    return Poll::Ready(accepted.map(|(socket, peer)| (socket, peer, is_alone)));
                 }
             }
         }

@@ -128,59 +128,166 @@ pub(super) struct Wish {
     pub(super) channels: Vec<ChannelName>,
     /// Whether it named none, so that these only count if the application adds none.
     pub(super) is_default: bool,
+    /// The most that it may be in.
+    pub(super) channels_max: usize,
 }
 
 type No = (UpgradeRefused, Refusal);
 
+/// Why nobody comes in yet.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// Nobody does.
+    Refused(No),
+    /// Somebody has to be asked first.
+    Ask(Box<Ask>),
+}
+
+impl From<No> for Halt {
+    #[cold]
+    fn from(no: No) -> Self {
+        Self::Refused(no)
+    }
+}
+
+impl From<Ask> for Halt {
+    #[cold]
+    fn from(whom: Ask) -> Self {
+        Self::Ask(Box::new(whom))
+    }
+}
+
+/// Who has to be asked.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// Whoever has the keys of tokens: the one of this token is not known here.
+    Keys,
+    /// The application, whether this one may connect.
+    Connect(ConnectQuestion),
+    /// The application, whether whoever has this may subscribe to these.
+    Subscribe(Vec<ChannelName>, Admission),
+}
+
+/// What those said who were asked.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    keys_fetched: bool,
+    admission: Option<Admission>,
+    is_by_application: bool,
+    may_subscribe: bool,
+}
+
+/// Whoever `check` lets in, after asking whom it wants asked, each once. So what decides waits for nobody,
+/// and where nobody has to be asked it is called without this.
+pub(super) async fn ask_around<T>(
+    state: &State,
+    options: &StateOptions,
+    peer: Peer,
+    mut check: impl FnMut(&mut Said) -> Result<T, Halt>,
+) -> Result<T, No> {
+    let mut said = Said::default();
+    loop {
+        match check(&mut said) {
+            Ok(checked) => return Ok(checked),
+            Err(Halt::Refused(no)) => return Err(no),
+            Err(Halt::Ask(whom)) => said.note(state, options, peer, *whom).await?,
+        }
+    }
+}
+
+impl Said {
+    /// Asks, and notes what is said.
+    async fn note(
+        &mut self,
+        state: &State,
+        options: &StateOptions,
+        peer: Peer,
+        whom: Ask,
+    ) -> Result<(), No> {
+        match whom {
+            Ask::Keys => {
+                options.authoriser.refetched().await;
+                self.keys_fetched = true;
+            }
+            Ask::Connect(question) => {
+                let application = state.hub.application();
+                let application = application.ok_or_else(|| refusal(Refused::Unavailable))?;
+                self.admission = Some(application.connect(question).await.map_err(refusal)?);
+                self.is_by_application = true;
+            }
+            Ask::Subscribe(channels, admission) => {
+                // Together they have the time of a handshake.
+                let most = Duration::from_millis(options.http_limits.handshake_timeout_ms);
+                let answers = ask_to_subscribe(state, &channels, &admission.grant, peer);
+                let answers = tokio::time::timeout(most, answers).await;
+                answers.unwrap_or_else(|_| Err(refusal(Refused::Unavailable)))?;
+                self.admission = Some(admission);
+                self.may_subscribe = true;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What the token and the application allow; the channels that are wanted are among that.
-pub(super) async fn authorise<F: Fields>(
+pub(super) fn authorise<F: Fields>(
     state: &State,
     options: &StateOptions,
     asked: &Asked<'_, F>,
     wish: Wish,
     peer: Peer,
-) -> Result<Admitted, No> {
-    let application = state.hub.application().filter(|application| application.decides_connects());
+    said: &mut Said,
+) -> Result<Admitted, Halt> {
     let credential = credential(options, asked)?;
     let place = credential.as_ref().map(Credential::place);
     let token = credential.as_ref().map(Credential::token);
-    let admission = match application {
-        None => Admission { grant: token_grant(options, token).await?, channels: Vec::new() },
-        Some(application) => {
-            let mut question = question(options, asked, &wish, peer);
-            match options.authoriser.takes_tokens() {
-                // A bad token is not the application's business; none at all is.
-                true if token.is_some() => {
-                    question.grant = Some(token_grant(options, token).await?)
-                }
-                true => {}
-                false => question.token = token.map(|token| Unchecked(token.to_owned())),
-            }
-            application.connect(question).await.map_err(refusal)?
-        }
+    let Admission { grant, channels: added } = match said.admission.take() {
+        Some(admission) => admission,
+        None => match state.hub.application().filter(|port| port.decides_connects()) {
+            Some(_) => return Err(connect(options, asked, &wish, token, peer, said)),
+            None => Admission { grant: token_grant(options, token, said)?, channels: Vec::new() },
+        },
     };
-    let Admission { grant, channels: added } = admission;
     let is_replaced = wish.is_default && !added.is_empty();
     let wanted = if is_replaced { Vec::new() } else { wish.channels };
     if let Some(channel) = wanted.iter().find(|name| !grant.subscribe.allow(name.as_str())) {
         let text = format!("the token does not allow to subscribe to the channel {channel}");
         let refusal = Refusal::new(StatusCode::FORBIDDEN, text);
-        return Err((UpgradeRefused::Permission, refusal));
+        return Err((UpgradeRefused::Permission, refusal).into());
     }
     let asks = |name: &&ChannelName| {
         state.hub.channel_options(name).authorize_subscribe && !added.contains(name)
     };
-    let asking: Vec<&ChannelName> = wanted.iter().filter(asks).collect();
-    if !asking.is_empty() {
-        // Together they have the time of a handshake.
-        let most = Duration::from_millis(options.http_limits.handshake_timeout_ms);
-        let answers = ask_to_subscribe(state, &asking, &grant, peer);
-        let answers = Box::pin(tokio::time::timeout(most, answers)).await;
-        answers.unwrap_or_else(|_| Err(refusal(Refused::Unavailable)))?;
+    let asking: Vec<_> = wanted.iter().filter(asks).cloned().collect();
+    if !asking.is_empty() && !said.may_subscribe {
+        let admission = Admission { grant, channels: added };
+        return Err(Ask::Subscribe(asking, admission).into());
     }
-    let channels_max = state.hub.limits().subscriptions_per_session_max;
-    let channels = together(wanted, added, channels_max)?;
-    Ok(Admitted { grant, place, channels, is_by_application: application.is_some() })
+    let channels = together(wanted, added, wish.channels_max)?;
+    Ok(Admitted { grant, place, channels, is_by_application: said.is_by_application })
+}
+
+/// What the application is asked about whoever connects; or what is wrong with its token, which is not
+/// the application's business.
+fn connect<F: Fields>(
+    options: &StateOptions,
+    asked: &Asked<'_, F>,
+    wish: &Wish,
+    token: Option<&str>,
+    peer: Peer,
+    said: &Said,
+) -> Halt {
+    let mut question = question(options, asked, wish, peer);
+    match options.authoriser.takes_tokens() {
+        true if token.is_some() => match token_grant(options, token, said) {
+            Ok(grant) => question.grant = Some(grant),
+            Err(halt) => return halt,
+        },
+        // None at all is.
+        true => {}
+        false => question.token = token.map(|token| Unchecked(token.to_owned())),
+    }
+    Ask::Connect(question).into()
 }
 
 fn together(
@@ -214,20 +321,19 @@ fn credential<F: Fields>(
 }
 
 /// What a token allows; one with an unknown key is looked at again once the keys were fetched.
-async fn token_grant(options: &StateOptions, token: Option<&str>) -> Result<Grant, No> {
-    let mut grant = options.authoriser.authorise(token, SystemTime::now());
-    if grant == Err(TokenRefusal::UnknownKey) && options.authoriser.refetched().await {
-        grant = options.authoriser.authorise(token, SystemTime::now());
-    }
-    grant.map_err(|error| {
-        let text = error.to_string();
-        let refusal = match error {
-            TokenRefusal::Missing => Refusal::challenge(Challenge::Token, text),
-            TokenRefusal::Unavailable => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text),
-            _ => Refusal::challenge(Challenge::BadToken, text),
-        };
-        (UpgradeRefused::Token, refusal)
-    })
+fn token_grant(options: &StateOptions, token: Option<&str>, said: &Said) -> Result<Grant, Halt> {
+    let error = match options.authoriser.authorise(token, SystemTime::now()) {
+        Ok(grant) => return Ok(grant),
+        Err(TokenRefusal::UnknownKey) if !said.keys_fetched => return Err(Ask::Keys.into()),
+        Err(error) => error,
+    };
+    let text = error.to_string();
+    let refusal = match error {
+        TokenRefusal::Missing => Refusal::challenge(Challenge::Token, text),
+        TokenRefusal::Unavailable => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text),
+        _ => Refusal::challenge(Challenge::BadToken, text),
+    };
+    Err(Halt::Refused((UpgradeRefused::Token, refusal)))
 }
 
 fn question<F: Fields>(
@@ -256,11 +362,11 @@ fn question<F: Fields>(
 /// Asks for the channels whose rules want that, one after the other.
 async fn ask_to_subscribe(
     state: &State,
-    channels: &[&ChannelName],
+    channels: &[ChannelName],
     grant: &Grant,
     peer: Peer,
 ) -> Result<(), No> {
-    for &channel in channels {
+    for channel in channels {
         let Some(application) = state.hub.application() else {
             return Err(refusal(Refused::Unavailable));
         };

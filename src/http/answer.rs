@@ -72,15 +72,18 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    #[cold]
     pub(super) fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
         Self { status, text: text.into(), challenge: None, close: false, disconnect: None }
     }
 
+    #[cold]
     pub(super) fn bad_request(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
     /// For want of a credential.
+    #[cold]
     pub(super) fn challenge(challenge: Challenge, text: impl Into<Cow<'static, str>>) -> Self {
         Self { challenge: Some(challenge), ..Self::new(StatusCode::UNAUTHORIZED, text) }
     }

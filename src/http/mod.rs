@@ -65,17 +65,40 @@ pub use tally::{ConnectionRefused, EntryRefused, HeadRefused, LISTENERS_MAX, Tal
 
 use router::{Find, Route};
 
-/// Whether a head that came first on its connection asks for a WebSocket: for [`accept`], then.
+/// Whether a head that came first on its connection asks for a WebSocket: for [`accept_at_once`], then.
+/// That it asks for an upgrade makes it a [`Head`]; to what is looked at there.
 pub fn asks_for_websocket(head: &Head, serves: Serves) -> bool {
-    head.path() == Route::WebSocket.path() && serves.has(Route::WebSocket) && lists_websocket(head)
+    head.path() == Route::WebSocket.path() && serves.has(Route::WebSocket)
 }
 
-/// Makes a session of a head that came first on its connection and in one piece.
+/// Makes a session of a head that came first on its connection and in one piece; `None` if somebody has to
+/// be asked whether it may be one, by [`accept`] then.
 ///
 /// # Errors
 /// The answer that says why not; the connection ends with it.
-pub async fn accept(state: &Arc<State>, head: &Head, peer: Peer) -> Result<Accepted, Box<Answer>> {
-    let accepted = websocket::accept(state, head, peer).await;
+pub fn accept_at_once(
+    state: &State,
+    options: &StateOptions,
+    head: &Head,
+    peer: Peer,
+) -> Option<Result<Accepted, Box<Answer>>> {
+    websocket::accept_at_once(state, options, head, peer)
+        .map(|accepted| noted(state, accepted, peer))
+}
+
+/// The same, after asking.
+///
+/// # Errors
+/// The answer that says why not; the connection ends with it.
+pub async fn accept(state: &State, head: &Head, peer: Peer) -> Result<Accepted, Box<Answer>> {
+    noted(state, websocket::accept(state, head, peer).await, peer)
+}
+
+fn noted(
+    state: &State,
+    accepted: Result<Accepted, Box<Answer>>,
+    peer: Peer,
+) -> Result<Accepted, Box<Answer>> {
     let status = accepted
         .as_ref()
         .map_or_else(|answer| answer.status(), |_| StatusCode::SWITCHING_PROTOCOLS);
@@ -144,6 +167,7 @@ pub fn asks_for_session<B>(request: &Request<B>) -> bool {
 }
 
 /// The answer to a request whose client has too many connections, or opens them too fast.
+#[cold]
 pub fn refuse_client(state: &State, why: ConnectionRefused) -> Answer {
     state.tally().connections_refused(why).add(1);
     let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why.text()).closing();

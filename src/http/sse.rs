@@ -23,7 +23,8 @@ use hyper::body::Incoming;
 use rand::RngExt as _;
 
 use super::admission::{
-    Admitted, Wish, add_channel, authorise, check_origin, note, of_peer, or_lobby, reason,
+    Admitted, Said, Wish, add_channel, ask_around, authorise, check_origin, note, of_peer,
+    or_lobby, reason,
 };
 use super::answer::{self, Answer, Refusal};
 use super::peer::Peer;
@@ -69,9 +70,13 @@ async fn decide<B>(
     let wanted = or_lobby(named).map_err(wrong)?;
     let recover = recover(request, wanted.len()).map_err(wrong)?;
     let join_leave = join_leave(state, request, &wanted).map_err(wrong)?;
-    let wish = Wish { transport: "sse", channels: wanted, is_default };
-    let Admitted { grant, channels, .. } =
-        authorise(state, &options, &request.into(), wish, peer).await?;
+    let asked = request.into();
+    let check = |said: &mut Said| {
+        let channels = wanted.clone();
+        let wish = Wish { transport: "sse", channels, is_default, channels_max };
+        authorise(state, &options, &asked, wish, peer, said)
+    };
+    let Admitted { grant, channels, .. } = ask_around(state, &options, peer, check).await?;
     let accept = of_peer(Accept::new(grant).channels(channels), peer);
     let head = head(request.headers(), rand::rng().random_range(RETRY_MS));
     let mut stream =

@@ -11,11 +11,12 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 
 use super::admission::{
-    Admitted, Asked, Wish, add_channel, authorise, check_origin, note, of_peer, or_lobby, reason,
+    Admitted, Asked, Halt, Said, Wish, add_channel, ask_around, authorise, check_origin, note,
+    of_peer, or_lobby, reason,
 };
 use super::answer::{Answer, Refusal};
 use super::peer::Peer;
-use super::state::State;
+use super::state::{State, StateOptions};
 use super::tally::UpgradeRefused;
 use crate::auth::token::{self, Place};
 use crate::base::access::{Grant, Rules};
@@ -54,7 +55,27 @@ pub(super) async fn upgrade(state: &State, request: Request<Incoming>, peer: Pee
     upgraded.map_or_else(|answer| *answer, |answer| answer.map(|_| Default::default()))
 }
 
-/// Makes a session of a head that came first and in one piece.
+/// Makes a session of a head that came first and in one piece; `None` if somebody has to be asked whether
+/// it may be one.
+///
+/// # Errors
+/// The answer that says why not.
+pub(super) fn accept_at_once(
+    state: &State,
+    options: &StateOptions,
+    head: &Head,
+    peer: Peer,
+) -> Option<Result<Accepted, Box<Answer>>> {
+    let asked = Asked { query: head.query(), fields: head };
+    let decided = match check(state, options, &asked, peer, &mut Said::default()) {
+        Ok(accept) => Ok(accept),
+        Err(Halt::Refused(no)) => refuse(state, options, head, peer, no),
+        Err(Halt::Ask(_)) => return None,
+    };
+    Some(decided.and_then(|accept| open(state, head, accept, peer)))
+}
+
+/// The same, after asking.
 ///
 /// # Errors
 /// The answer that says why not.
@@ -65,7 +86,10 @@ pub(super) async fn accept(
 ) -> Result<Accepted, Box<Answer>> {
     check_handshake(state, || frame::check_fields(head).map(drop), peer)?;
     let asked = Asked { query: head.query(), fields: head };
-    let accept = decide(state, &asked, peer).await?;
+    open(state, head, decide(state, &asked, peer).await?, peer)
+}
+
+fn open(state: &State, head: &Head, accept: Accept, peer: Peer) -> Result<Accepted, Box<Answer>> {
     connection::accept(&state.hub, head, accept).map_err(|why| refused(state, &why, peer))
 }
 
@@ -83,17 +107,34 @@ fn check_handshake(
     }
 }
 
+#[cold]
 fn refused(state: &State, error: &UpgradeError, peer: Peer) -> Box<Answer> {
     note(state, reason(error), &error.to_string(), peer);
     Box::new(error.response())
 }
 
+/// The answer that says why not; or, where that is a close, what opens a WebSocket for it.
+#[cold]
+fn refuse(
+    state: &State,
+    options: &StateOptions,
+    headers: &impl Fields,
+    peer: Peer,
+    (why, refusal): (UpgradeRefused, Refusal),
+) -> Result<Accept, Box<Answer>> {
+    note(state, why, &refusal.text, peer);
+    match refusal.disconnect.clone() {
+        Some(disconnect) => Ok(of_peer(only_to_close(options, headers, disconnect), peer)),
+        None => Err(Box::new(refusal.closing().answer())),
+    }
+}
+
 /// For a peer that is refused by a close. A subprotocol it offered is selected, or a browser would
 /// see a failed handshake instead.
-fn only_to_close(state: &State, headers: &impl Fields, disconnect: Disconnect) -> Accept {
+fn only_to_close(options: &StateOptions, headers: &impl Fields, disconnect: Disconnect) -> Accept {
     let nobody = Grant { subscribe: Rules::none(), publish: Rules::none(), ..Grant::anyone() };
-    let accept = Accept::new(nobody).limits(state.options().message_limits).closing(disconnect);
-    let place = token::find(headers, None, &state.options().cookie_name);
+    let accept = Accept::new(nobody).limits(options.message_limits).closing(disconnect);
+    let place = token::find(headers, None, &options.cookie_name);
     match place.ok().flatten().map(|found| found.place()) {
         Some(Place::Subprotocol) => accept.protocol(HeaderValue::from_static(token::SUBPROTOCOL)),
         _ => accept,
@@ -115,39 +156,36 @@ async fn decide<F: Fields>(
     asked: &Asked<'_, F>,
     peer: Peer,
 ) -> Result<Accept, Box<Answer>> {
-    let checked = check(state, asked, peer).await.or_else(|(why, refusal)| {
-        note(state, why, &refusal.text, peer);
-        match refusal.disconnect.clone() {
-            Some(disconnect) => Ok(only_to_close(state, asked.fields, disconnect)),
-            None => Err(Box::new(refusal.closing().answer())),
-        }
-    });
-    checked.map(|accept| of_peer(accept, peer))
+    let options = state.options();
+    let check = |said: &mut Said| check(state, &options, asked, peer, said);
+    let checked = ask_around(state, &options, peer, check).await;
+    checked.or_else(|no| refuse(state, &options, asked.fields, peer, no))
 }
 
 /// The cheap checks first.
-async fn check<F: Fields>(
+fn check<F: Fields>(
     state: &State,
+    options: &StateOptions,
     asked: &Asked<'_, F>,
     peer: Peer,
-) -> Result<Accept, (UpgradeRefused, Refusal)> {
-    let options = state.options();
-    check_origin(&options, asked.fields)?;
+    said: &mut Said,
+) -> Result<Accept, Halt> {
+    check_origin(options, asked.fields)?;
     let channels_max = state.hub.limits().subscriptions_per_session_max;
     let wanted = wanted(asked.query, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;
     let Wanted { channels, is_default, format, is_format_given, echo } = wanted;
-    let wish = Wish { transport: "websocket", channels, is_default };
+    let wish = Wish { transport: "websocket", channels, is_default, channels_max };
     let Admitted { grant, place, channels, is_by_application } =
-        authorise(state, &options, asked, wish, peer).await?;
+        authorise(state, options, asked, wish, peer, said)?;
     let format = match (format, channels.len()) {
         (WireFormat::Raw, 2..) if !is_format_given => WireFormat::Json,
         (WireFormat::Raw, 2..) => {
-            return Err((UpgradeRefused::Query, Refusal::bad_request(RAW_IS_FOR_ONE)));
+            return Err((UpgradeRefused::Query, Refusal::bad_request(RAW_IS_FOR_ONE)).into());
         }
         (format, _) => format,
     };
-    let mut accept = Accept::new(grant)
+    let mut accept = of_peer(Accept::new(grant), peer)
         .channels(channels)
         .format(format)
         .echo(echo)

@@ -157,7 +157,7 @@ impl Delivery {
         let frames = publications(pieces)
             .map(|publication| labelled(publication, session.form, &self.shared));
         let bounds = self.shared.outbox_bounds();
-        match session.outbox.offer(frames, &bounds, now_ms) {
+        match session.outbox.offer(frames, &bounds, now_ms, &self.shared.memory) {
             Offered::Idle => self.write(session, pieces),
             offered => {
                 let count = pieces.iter().map(|piece| piece.range.len()).sum();
@@ -200,7 +200,7 @@ impl Delivery {
     pub(crate) fn control(&mut self, session: &Arc<Session>, frame: Bytes) {
         let offered = match session.outbox.state() {
             State::Idle => Offered::Idle,
-            State::Parked => session.outbox.offer_control(frame.clone()),
+            State::Parked => session.outbox.offer_control(frame.clone(), &self.shared.memory),
             State::Closing | State::Closed => Offered::Closed,
         };
         self.settle_control(session, frame, offered);
@@ -223,7 +223,8 @@ impl Delivery {
             replay => self.with_replay(session.form, frame, replay, now_ms),
         };
         let bounds = self.shared.outbox_bounds();
-        let offered = session.outbox.offer_behind(frame.clone(), &bounds, now_ms);
+        let offered =
+            session.outbox.offer_behind(frame.clone(), &bounds, now_ms, &self.shared.memory);
         self.settle_control(session, frame, offered);
     }
 
@@ -286,7 +287,7 @@ impl Delivery {
     pub(crate) fn close(&mut self, session: &Arc<Session>, disconnect: &Disconnect, discard: bool) {
         let waiting = Waiting::of(session, disconnect.reason());
         let close = session.form.format.close(disconnect);
-        let closing = session.outbox.begin_close(close, discard);
+        let closing = session.outbox.begin_close(close, discard, &self.shared.memory);
         if closing != Closing::Already {
             endings::decided(session, disconnect, waiting, &self.shared);
             session.times.closing(self.shared.clock.now_ms());

@@ -10,7 +10,7 @@
 //! | location | writer | reader | order | pairs with |
 //! |---|---|---|---|---|
 //! | `mailbox` | anybody | lane | see [`Mailbox`] | |
-//! | `waker` | anybody wakes | lane registers | `AtomicWaker` | register, then look again |
+//! | `waker` | anybody wakes, or takes it to wake it soon | lane registers | `AtomicWaker` | register, then look again |
 //!
 //! # Races considered
 //! - *A post between the lane's last look and its sleep*: the lane registers its waker and then
@@ -19,6 +19,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use super::cork;
 use super::mailbox::{Duty, Mailbox};
 use crate::base::sync::AtomicWaker;
 
@@ -34,10 +35,10 @@ impl<T> Inbox<T> {
         Self { mailbox: Mailbox::new(), waker: AtomicWaker::new() }
     }
 
-    /// Tells the lane, and wakes it if it had nothing to do.
+    /// Tells the lane, and wakes it if it had nothing to do: now, or with its [`Cork`](super::cork::Cork).
     pub(crate) fn post(&self, item: T) {
         if self.mailbox.post(item).is_some() {
-            self.waker.wake();
+            cork::wake(&self.waker);
         }
     }
 

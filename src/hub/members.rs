@@ -74,7 +74,7 @@ impl Hub {
         }
         let id = self.inner.ids.next();
         let lane = (id.get() % shared.lanes.len() as u64) as usize;
-        let session = Session::new(id, lane, options, shared.clock.now_ms(), &shared.memory);
+        let session = Session::new(id, lane, options, shared.clock.now_ms());
         let session = Arc::new(session);
         if !self.inner.registry.add(&session, limits.sessions_per_user_max) {
             let error = OpenError::TooManySessionsOfUser(limits.sessions_per_user_max);

@@ -9,6 +9,7 @@
 mod builder;
 mod busy;
 pub(crate) mod channel;
+pub(crate) mod cork;
 mod deliver;
 mod directory;
 mod drain;

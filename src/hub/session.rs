@@ -43,7 +43,6 @@ use super::times::Times;
 use crate::base::access::Info;
 use crate::base::disconnect::Reason;
 use crate::base::ids::{ChannelName, SessionId, UserId};
-use crate::base::memory::Memory;
 use crate::outbox::Socket;
 use crate::outbox::state::Outbox;
 use crate::protocol::{Form, WireFormat};
@@ -149,16 +148,10 @@ struct Peer {
 }
 
 impl Session {
-    pub(crate) fn new(
-        id: SessionId,
-        lane: usize,
-        options: SessionOptions,
-        now_ms: u64,
-        memory: &Arc<Memory>,
-    ) -> Self {
+    pub(crate) fn new(id: SessionId, lane: usize, options: SessionOptions, now_ms: u64) -> Self {
         Self {
             times: Times::new(now_ms),
-            outbox: Outbox::new(memory),
+            outbox: Outbox::new(),
             socket: OnceLock::new(),
             form: options.form,
             lane: lane as u16,

@@ -29,10 +29,7 @@ struct Session {
 
 impl Session {
     fn open() -> Arc<Self> {
-        let session = Arc::new(Self {
-            outbox: Outbox::new(&Memory::new(usize::MAX)),
-            socket: Mutex::new(Vec::new()),
-        });
+        let session = Arc::new(Self { outbox: Outbox::new(), socket: Mutex::new(Vec::new()) });
         assert!(!session.outbox.open(), "nothing queued up");
         session
     }
@@ -85,7 +82,7 @@ fn deliver_within(
 ) -> Option<thread::JoinHandle<Next>> {
     let once = || std::iter::once(labelled.clone());
     match session.outbox.state() {
-        State::Parked => match session.outbox.offer(once(), bounds, 0) {
+        State::Parked => match session.outbox.offer(once(), bounds, 0, &Memory::new(usize::MAX)) {
             Offered::Idle => session.write([labelled.0]),
             Offered::Taken { refused: 0, .. } | Offered::Closed => {}
             other => panic!("{other:?}"),
@@ -191,13 +188,16 @@ fn the_close_frame_is_the_last_and_is_written_once() {
         let session = Session::open();
         let writer = deliver(&session, 1, true);
         deliver(&session, 2, false);
-        match session.outbox.begin_close(frame(CLOSE), false) {
+        match session.outbox.begin_close(frame(CLOSE), false, &Memory::new(usize::MAX)) {
             Closing::Write(close) => session.write([close]),
             Closing::Queued { dropped } => assert_eq!(dropped, 0),
             Closing::Already => panic!("nobody else closes"),
         }
         deliver(&session, 3, false);
-        assert_eq!(session.outbox.begin_close(frame(CLOSE), false), Closing::Already);
+        assert_eq!(
+            session.outbox.begin_close(frame(CLOSE), false, &Memory::new(usize::MAX)),
+            Closing::Already
+        );
         let end = writer.expect("the first write blocks").join().unwrap();
         assert!(matches!(end, Next::Idle | Next::CloseWritten), "{end:?}");
         assert_eq!(session.written(), [1, 2, CLOSE]);
@@ -208,10 +208,7 @@ fn the_close_frame_is_the_last_and_is_written_once() {
 #[test]
 fn what_queued_up_before_the_socket_came_goes_out_first() {
     model(|| {
-        let session = Arc::new(Session {
-            outbox: Outbox::new(&Memory::new(usize::MAX)),
-            socket: Mutex::new(Vec::new()),
-        });
+        let session = Arc::new(Session { outbox: Outbox::new(), socket: Mutex::new(Vec::new()) });
         let opener = {
             let session = session.clone();
             thread::spawn(move || session.outbox.open().then(|| start_writer(&session)))

@@ -4,7 +4,7 @@
 //! | state | queue | who writes to the socket |
 //! |---|---|---|
 //! | `Idle` | none | the lane, directly |
-//! | `Parked` | some | the writer task, and nobody else; before the socket is there: nobody yet |
+//! | `Parked` | some; before the socket is there: none until something is offered | the writer task, and nobody else; before the socket is there: nobody yet |
 //! | `Closing` | some: its last frame is the close; none: the close is written | the writer while there is a queue |
 //! | `Closed` | none | nobody |
 //!
@@ -118,10 +118,10 @@ impl Outbox {
     #[cfg(test)]
     pub(crate) const STATE_AT: usize = std::mem::offset_of!(Outbox, state);
 
-    /// For a session whose socket is not there yet: `Parked`, so that everything queues up.
-    pub(crate) fn new(memory: &Arc<Memory>) -> Self {
-        let queue = Mutex::new(Some(Queue::counted(memory)));
-        Self { queue, state: AtomicU8::new(State::Parked as u8) }
+    /// For a session whose socket is not there yet: `Parked`, so that everything queues up. For most
+    /// nothing does, so there is no queue yet.
+    pub(crate) fn new() -> Self {
+        Self { queue: Mutex::new(None), state: AtomicU8::new(State::Parked as u8) }
     }
 
     /// The state now; a hint to everybody but the lane (see the module, rule 2).
@@ -142,13 +142,27 @@ impl Outbox {
     /// For whoever brings the socket. Returns whether a writer has to be started for what queued up.
     pub(crate) fn open(&self) -> bool {
         let mut guard = self.queue.lock();
-        match (self.state(), guard.as_ref()) {
-            (State::Parked, Some(queue)) if queue.is_empty() => {
-                *guard = None;
-                self.set(State::Idle);
-                false
-            }
-            (_, queue) => queue.is_some(),
+        let waits = guard.as_ref().is_some_and(|queue| !queue.is_empty());
+        if self.state() == State::Parked && !waits {
+            *guard = None;
+            self.set(State::Idle);
+        }
+        guard.is_some()
+    }
+
+    /// The queue of a session that is behind, or has no socket yet.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn queue_of<'g>(
+        &self,
+        guard: &'g mut Option<Box<Queue>>,
+        memory: &Arc<Memory>,
+    ) -> Result<&'g mut Queue, Offered> {
+        match self.state() {
+            State::Idle => Err(Offered::Idle),
+            State::Parked => Ok(guard.get_or_insert_with(|| Queue::counted(memory))),
+            State::Closing | State::Closed => Err(Offered::Closed),
         }
     }
 
@@ -182,59 +196,58 @@ impl Outbox {
         frames: impl Iterator<Item = Labelled>,
         bounds: &Bounds,
         now_ms: u64,
+        memory: &Arc<Memory>,
     ) -> Offered {
-        let mut guard = self.queue.lock();
-        match (self.state(), guard.as_mut()) {
-            (State::Idle, _) => Offered::Idle,
-            (State::Parked, Some(queue)) => push_all(queue, frames, bounds, now_ms),
-            _ => Offered::Closed,
+        match self.queue_of(&mut self.queue.lock(), memory) {
+            Ok(queue) => push_all(queue, frames, bounds, now_ms),
+            Err(offered) => offered,
         }
     }
 
     /// For the lane: a control frame for a session that is behind.
-    pub(crate) fn offer_control(&self, frame: Bytes) -> Offered {
-        let mut guard = self.queue.lock();
-        match (self.state(), guard.as_mut()) {
-            (State::Idle, _) => Offered::Idle,
-            (State::Parked, Some(queue)) => {
+    pub(crate) fn offer_control(&self, frame: Bytes, memory: &Arc<Memory>) -> Offered {
+        match self.queue_of(&mut self.queue.lock(), memory) {
+            Ok(queue) => {
                 let pushed = queue.push_control(frame);
                 queue.note_held();
                 taken_or_refused(pushed)
             }
-            _ => Offered::Closed,
+            Err(offered) => offered,
         }
     }
 
     /// For the lane: a reply that must not overtake the data queued before it.
-    pub(crate) fn offer_behind(&self, frame: Bytes, bounds: &Bounds, now_ms: u64) -> Offered {
-        let mut guard = self.queue.lock();
-        match (self.state(), guard.as_mut()) {
-            (State::Idle, _) => Offered::Idle,
-            (State::Parked, Some(queue)) => {
+    pub(crate) fn offer_behind(
+        &self,
+        frame: Bytes,
+        bounds: &Bounds,
+        now_ms: u64,
+        memory: &Arc<Memory>,
+    ) -> Offered {
+        match self.queue_of(&mut self.queue.lock(), memory) {
+            Ok(queue) => {
                 let pushed = queue.push_behind(frame, bounds, now_ms);
                 queue.note_held();
                 taken_or_refused(pushed)
             }
-            _ => Offered::Closed,
+            Err(offered) => offered,
         }
     }
 
     /// For the lane: begins to close. No data is taken from now on.
-    pub(crate) fn begin_close(&self, close: Bytes, discard: bool) -> Closing {
+    pub(crate) fn begin_close(&self, close: Bytes, discard: bool, memory: &Arc<Memory>) -> Closing {
         let mut guard = self.queue.lock();
-        match (self.state(), guard.as_mut()) {
-            (State::Idle, _) => {
-                self.set(State::Closing);
-                Closing::Write(close)
-            }
-            (State::Parked, Some(queue)) => {
+        let closing = match self.queue_of(&mut guard, memory) {
+            Ok(queue) => {
                 let dropped = queue.push_close(close, discard);
                 queue.note_held();
-                self.set(State::Closing);
                 Closing::Queued { dropped }
             }
-            _ => Closing::Already,
-        }
+            Err(Offered::Idle) => Closing::Write(close),
+            Err(_) => return Closing::Already,
+        };
+        self.set(State::Closing);
+        closing
     }
 
     /// For the lane, in `Closing` without a queue, when the socket did not take the whole close
@@ -355,10 +368,14 @@ mod tests {
         Offered::Taken { dropped: Dropped::default(), refused }
     }
 
+    fn memory() -> Arc<Memory> {
+        Memory::new(usize::MAX)
+    }
+
     fn parked(texts: &[&'static str]) -> Outbox {
-        let outbox = Outbox::new(&Memory::new(usize::MAX));
+        let outbox = Outbox::new();
         assert!(!outbox.open());
-        let offered = outbox.park(None, frames(texts), &BOUNDS, 0, &Memory::new(usize::MAX));
+        let offered = outbox.park(None, frames(texts), &BOUNDS, 0, &memory());
         assert_eq!(offered, taken(0));
         outbox
     }
@@ -373,22 +390,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_offered_before_the_socket_is_there_waits_for_it() {
+        let outbox = Outbox::new();
+        assert_eq!(outbox.lag(), None);
+        assert_eq!(outbox.offer(frames(&["a"]), &BOUNDS, 0, &memory()), taken(0));
+        assert!(outbox.open(), "a writer has to be started");
+        assert_eq!((take(&outbox), take(&outbox)), ((Next::Write, 1), (Next::Idle, 0)));
+        let outbox = Outbox::new();
+        let close = Bytes::from_static(b"close");
+        assert_eq!(outbox.begin_close(close, false, &memory()), Closing::Queued { dropped: 0 });
+        assert!(outbox.open(), "a writer has to be started");
+        assert_eq!((take(&outbox), take(&outbox)), ((Next::Write, 1), (Next::CloseWritten, 0)));
+    }
+
+    #[test]
     fn what_waits_is_gone_with_the_session() {
         let outbox = parked(&["a", "b"]);
         assert!(outbox.close());
         assert!(!outbox.close(), "the second to end it");
         assert_eq!(take(&outbox), (Next::Closed, 0));
-        assert_eq!(outbox.offer(frames(&["c"]), &BOUNDS, 0), Offered::Closed);
-        assert_eq!(
-            outbox.park(None, frames(&["c"]), &BOUNDS, 0, &Memory::new(usize::MAX)),
-            Offered::Closed
-        );
+        assert_eq!(outbox.offer(frames(&["c"]), &BOUNDS, 0, &memory()), Offered::Closed);
+        let parked = outbox.park(None, frames(&["c"]), &BOUNDS, 0, &memory());
+        assert_eq!(parked, Offered::Closed);
     }
 
     #[test]
     fn an_overflow_is_told_and_keeps_what_fitted() {
         let outbox = parked(&["12345"]);
-        let offered = outbox.offer(frames(&["678", "9", "10"]), &BOUNDS, 0);
+        let offered = outbox.offer(frames(&["678", "9", "10"]), &BOUNDS, 0, &memory());
         assert_eq!(offered, taken(2));
         assert_eq!(outbox.lag().map(|lag| (lag.bytes, lag.frames)), Some((8, 2)));
     }
@@ -399,9 +428,12 @@ mod tests {
         assert_eq!(take(&outbox), (Next::Write, 1));
         assert_eq!(take(&outbox), (Next::Idle, 0));
         let close = Bytes::from_static(b"close");
-        assert_eq!(outbox.begin_close(close.clone(), true), Closing::Write(close.clone()));
+        assert_eq!(
+            outbox.begin_close(close.clone(), true, &memory()),
+            Closing::Write(close.clone())
+        );
         assert_eq!(outbox.state(), State::Closing);
-        assert!(outbox.park_close(close, &Memory::new(usize::MAX)), "the socket did not take it");
+        assert!(outbox.park_close(close, &memory()), "the socket did not take it");
         assert_eq!(take(&outbox), (Next::Write, 1));
         assert_eq!(take(&outbox), (Next::CloseWritten, 0));
     }

@@ -14,6 +14,11 @@ fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> Request<()> {
     request.body(()).unwrap()
 }
 
+/// Nobody has said anything yet.
+fn checked(state: &State, request: &Request<()>) -> Result<Accept, Halt> {
+    check(state, &state.options(), &request.into(), Peer::Local, &mut Said::default())
+}
+
 fn asked(query: &str) -> Result<Wanted, String> {
     wanted(query.strip_prefix('?'), 3)
 }
@@ -87,7 +92,7 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
     let state = state(false);
     state.change(|options| options.authoriser = Arc::new(OnlyNews));
     let good = "/ws?channel=news&token=good-canary";
-    assert!(check(&state, &(&request(good, &[])).into(), Peer::Local).await.is_ok());
+    assert!(checked(&state, &request(good, &[])).is_ok());
     let cross = ("origin", "https://evil.example");
     for (uri, headers, why, status, challenge) in [
         (good, vec![cross], UpgradeRefused::Origin, 403, None),
@@ -117,8 +122,8 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
             None,
         ),
     ] {
-        let (reason, refusal) =
-            check(&state, &(&request(uri, &headers)).into(), Peer::Local).await.unwrap_err();
+        let refused = checked(&state, &request(uri, &headers));
+        let Err(Halt::Refused((reason, refusal))) = refused else { panic!("{uri}: {refused:?}") };
         assert_eq!(reason, why, "{uri}");
         let answer = refusal.closing().answer();
         assert_eq!(answer.status().as_u16(), status, "{uri}");
@@ -134,15 +139,14 @@ async fn refusals_have_their_status_and_reason_and_no_secret() {
 #[tokio::test]
 async fn a_token_in_the_subprotocols_is_answered_with_bearer_and_nothing_else_is() {
     let state = state(false);
-    let shown = async |headers: &[(&'static str, &'static str)]| {
-        let accept = check(&state, &(&request("/ws", headers)).into(), Peer::Local).await.unwrap();
-        debug_of(&accept)
+    let shown = |headers: &[(&'static str, &'static str)]| {
+        debug_of(&checked(&state, &request("/ws", headers)).unwrap())
     };
-    let offered = shown(&[("sec-websocket-protocol", "bearer, token-canary")]).await;
+    let offered = shown(&[("sec-websocket-protocol", "bearer, token-canary")]);
     assert!(offered.contains("protocol: Some(\"bearer\")"), "{offered}");
     assert!(!offered.contains("canary"));
     for headers in [&[("sec-websocket-protocol", "chat")][..], &[("authorization", "Bearer x")]] {
-        assert!(shown(headers).await.contains("protocol: None"));
+        assert!(shown(headers).contains("protocol: None"));
     }
 }
 

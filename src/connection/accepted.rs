@@ -16,7 +16,7 @@ use crate::frame::{ACCEPT_LEN, Deflate};
 /// Dropping it ends the session.
 #[derive(Debug)]
 pub struct Accepted {
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
     pub(super) answer: Switch,
 }
 

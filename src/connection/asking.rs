@@ -54,7 +54,7 @@ pub(super) fn or_publish(waiting: Waiting, hub: &Hub, session: &Arc<Session>) ->
 /// Subscribes, likewise. Whoever is in already is told so without a question.
 pub(super) fn or_subscribe(wanted: Subscribing, hub: &Hub, session: &Arc<Session>) -> Flow {
     let channel = &wanted.channel;
-    if !hub.channel_options(channel).authorize_subscribe || hub.is_in(session, channel) {
+    if !hub.asks_to_subscribe(channel) || hub.is_in(session, channel) {
         return wanted.subscribe(hub, session);
     }
     let answer =

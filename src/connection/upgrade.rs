@@ -265,7 +265,7 @@ pub fn accept(hub: &Hub, head: &Head, accept: Accept) -> Result<Accepted, Upgrad
 }
 
 fn open(hub: &Hub, handshake: Handshake, mut accept: Accept) -> Result<Accepted, UpgradeError> {
-    let limits = hub.limits();
+    let limits = hub.limits_now();
     let may_deflate = accept.deflate && limits.deflate.enabled;
     let deflate = handshake.deflate.filter(|_| may_deflate);
     let protocol = accept.protocol.take();
@@ -279,7 +279,7 @@ fn connect(
     limits: &HubLimits,
     accept: Accept,
     deflate: Option<Deflate>,
-) -> Result<Connection, UpgradeError> {
+) -> Result<Box<Connection>, UpgradeError> {
     let form = Form { format: accept.format, deflate: deflate.map(|agreed| agreed.window_bits) };
     let session = hub.open(accept.session_options(form)).map_err(UpgradeError::Open)?;
     let first = accept.channels.first().cloned();
@@ -287,7 +287,8 @@ fn connect(
     let dialect =
         Dialect::new(accept.format, first, accept.grant, accept.echo, rate, accept.authoriser);
     let limits = accept.limits;
-    let connection = Connection::new(hub.clone(), session, dialect, limits, deflate.is_some());
+    let connection =
+        Box::new(Connection::new(hub.clone(), session, dialect, limits, deflate.is_some()));
     if let Some(disconnect) = accept.closing {
         hub.close(connection.session().clone(), disconnect);
         return Ok(connection);

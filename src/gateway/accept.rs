@@ -301,7 +301,7 @@ async fn accept_all(listener: Listener, entrance: Arc<Entrance>) {
 
 fn take(entrance: &Arc<Entrance>, stream: Stream, peer: Peer, is_alone: bool) {
     let door = &entrance.door;
-    let options = door.state.options();
+    let options = door.state.options_now();
     let limits = &options.http_limits;
     let is_mute = entrance.tls.is_some();
     if let Err(why) = door.admit_one(limits) {

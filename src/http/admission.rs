@@ -255,9 +255,7 @@ pub(super) fn authorise<F: Fields>(
         let refusal = Refusal::new(StatusCode::FORBIDDEN, text);
         return Err((UpgradeRefused::Permission, refusal).into());
     }
-    let asks = |name: &&ChannelName| {
-        state.hub.channel_options(name).authorize_subscribe && !added.contains(name)
-    };
+    let asks = |name: &&ChannelName| state.hub.asks_to_subscribe(name) && !added.contains(name);
     let asking: Vec<_> = wanted.iter().filter(asks).cloned().collect();
     if !asking.is_empty() && !said.may_subscribe {
         let admission = Admission { grant, channels: added };

@@ -60,7 +60,7 @@ async fn decide<B>(
 ) -> Result<EventStream, (UpgradeRefused, Refusal)> {
     let options = state.options();
     check_origin(&options, request.headers())?;
-    let channels_max = state.hub.limits().subscriptions_per_session_max;
+    let channels_max = state.hub.limits_now().subscriptions_per_session_max;
     let wrong = |text| (UpgradeRefused::Query, Refusal::bad_request(text));
     let mut named = Vec::new();
     for name in query::values(request.uri().query(), "channel") {

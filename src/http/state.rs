@@ -15,6 +15,7 @@
 //! - *A request that loads twice*: it may see two. Each check stands by itself.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -99,6 +100,11 @@ impl State {
     /// What it is made of now.
     pub fn options(&self) -> Arc<StateOptions> {
         self.options.load_full()
+    }
+
+    /// The same for a moment: no reference is counted, so it is not to be held across an await.
+    pub fn options_now(&self) -> impl Deref<Target = Arc<StateOptions>> {
+        self.options.load()
     }
 
     /// From now on this, for requests that come then.

@@ -67,12 +67,14 @@ pub(super) fn accept_at_once(
     peer: Peer,
 ) -> Option<Result<Accepted, Box<Answer>>> {
     let asked = Asked { query: head.query(), fields: head };
-    let decided = match check(state, options, &asked, peer, &mut Said::default()) {
-        Ok(accept) => Ok(accept),
-        Err(Halt::Refused(no)) => refuse(state, options, head, peer, no),
-        Err(Halt::Ask(_)) => return None,
-    };
-    Some(decided.and_then(|accept| open(state, head, accept, peer)))
+    match check(state, options, &asked, peer, &mut Said::default()) {
+        Ok(accept) => Some(open(state, head, accept, peer)),
+        Err(Halt::Refused(no)) => Some(
+            refuse(state, options, head, peer, no)
+                .and_then(|accept| open(state, head, accept, peer)),
+        ),
+        Err(Halt::Ask(_)) => None,
+    }
 }
 
 /// The same, after asking.
@@ -171,7 +173,7 @@ fn check<F: Fields>(
     said: &mut Said,
 ) -> Result<Accept, Halt> {
     check_origin(options, asked.fields)?;
-    let channels_max = state.hub.limits().subscriptions_per_session_max;
+    let channels_max = state.hub.limits_now().subscriptions_per_session_max;
     let wanted = wanted(asked.query, channels_max)
         .map_err(|text| (UpgradeRefused::Query, Refusal::bad_request(text)))?;
     let Wanted { channels, is_default, format, is_format_given, echo } = wanted;

@@ -195,6 +195,11 @@ impl Hub {
         self.inner.shared.channels.load().of(name.as_str()).clone()
     }
 
+    /// Whether the application is asked before a session subscribes there.
+    pub(crate) fn asks_to_subscribe(&self, name: &ChannelName) -> bool {
+        self.inner.shared.channels.load().of(name.as_str()).authorize_subscribe
+    }
+
     /// Who is asked and told, if anybody is.
     pub fn application(&self) -> Option<&Arc<dyn Application>> {
         self.inner.shared.application.as_ref()

@@ -49,6 +49,7 @@ mod loom_tests;
 #[cfg(all(test, not(fanfare_loom)))]
 mod tests;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 pub use builder::HubBuilder;
@@ -114,6 +115,11 @@ impl Hub {
     /// The bounds that hold now.
     pub fn limits(&self) -> Arc<HubLimits> {
         self.inner.shared.entry_limits.load_full()
+    }
+
+    /// The same for a moment: no reference is counted, and so it is not to be held across an await.
+    pub(crate) fn limits_now(&self) -> impl Deref<Target = Arc<HubLimits>> {
+        self.inner.shared.entry_limits.load()
     }
 
     /// Changes the bounds that hold for new work: see [`HubLimits::taking_up`]. Nobody who is in has

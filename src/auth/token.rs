@@ -12,9 +12,7 @@
 
 use std::fmt;
 
-use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
-
-use crate::base::fields::Fields;
+use crate::base::fields::{Field, Fields};
 use crate::base::query;
 
 /// The cookie that is looked at unless another is configured.
@@ -125,7 +123,7 @@ pub fn find(
     if let Some(found) = only(Place::Query, tokens)? {
         return Ok(Some(found));
     }
-    let cookies = headers.all(&COOKIE).flat_map(|line| line.split(|byte| *byte == b';'));
+    let cookies = headers.all(Field::Cookie).flat_map(|line| line.split(|byte| *byte == b';'));
     let tokens = cookies.filter_map(|cookie| {
         let value = cookie.trim_ascii().strip_prefix(cookie_name.as_bytes())?.strip_prefix(b"=")?;
         let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
@@ -136,13 +134,13 @@ pub fn find(
 
 /// Other schemes than `Bearer` belong to somebody else, such as a proxy in front.
 fn from_authorization(headers: &impl Fields) -> Result<Option<Credential>, CredentialError> {
-    let mut values = headers.all(&AUTHORIZATION);
+    let mut values = headers.all(Field::Authorization);
     if let (Some(first), Some(second)) = (values.next(), values.next())
         && (first != second || values.any(|other| other != first))
     {
         return Err(CredentialError::Ambiguous(Place::Header));
     }
-    let tokens = headers.all(&AUTHORIZATION).filter_map(|value| {
+    let tokens = headers.all(Field::Authorization).filter_map(|value| {
         let (scheme, token) = value.split_at(value.len().min("Bearer".len()));
         // RFC 7235 section 2.1: the scheme in any case, then spaces.
         let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer")
@@ -154,7 +152,7 @@ fn from_authorization(headers: &impl Fields) -> Result<Option<Credential>, Crede
 
 fn from_subprotocol(headers: &impl Fields) -> Result<Option<Credential>, CredentialError> {
     let mut offers = headers
-        .all(&SEC_WEBSOCKET_PROTOCOL)
+        .all(Field::SecWebSocketProtocol)
         .flat_map(|line| line.split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii);
     let tokens = std::iter::from_fn(|| {
@@ -307,7 +305,7 @@ mod tests {
         fn nothing_panics(value: Vec<u8>, query: String, at in 0_usize..3) {
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 let mut headers = HeaderMap::new();
-                headers.append([AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, COOKIE][at].clone(), value);
+                headers.append([Field::Authorization, Field::SecWebSocketProtocol, Field::Cookie][at].name(), value);
                 let _ = find(&headers, Some(&query), COOKIE_NAME);
             }
         }

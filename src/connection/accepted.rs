@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::io::AsyncWriteExt as _;
 
-use super::reader::Connection;
+use super::reader::{Connection, SCRATCH};
 use super::stream::Stream;
 use super::upgrade::{HAND_OVER, Permit};
 use crate::frame::{ACCEPT_LEN, Deflate};
@@ -37,20 +37,22 @@ impl Accepted {
         stream: Stream,
         early: Bytes,
     ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let head = self.answer.head();
-        match stream.try_write(&head) {
-            Ok(written) if written == head.len() => {
-                self.begin(stream, early);
-                None
-            }
-            written => Some(Box::pin(self.run_slowly(stream, early, head, written.unwrap_or(0)))),
+        let rest = SCRATCH.with_borrow_mut(|scratch| {
+            let len = self.answer.write_to(scratch);
+            let written = stream.try_write(&scratch[..len]).unwrap_or(0);
+            scratch[written..len].to_vec()
+        });
+        if rest.is_empty() {
+            self.begin(stream, early);
+            return None;
         }
+        Some(Box::pin(self.run_slowly(stream, early, rest)))
     }
 
     /// Over TLS, for one. An error shows with the next write.
-    async fn run_slowly(self, mut stream: Stream, early: Bytes, head: Vec<u8>, written: usize) {
+    async fn run_slowly(self, mut stream: Stream, early: Bytes, rest: Vec<u8>) {
         let rest = async {
-            stream.write_all(&head[written..]).await?;
+            stream.write_all(&rest).await?;
             stream.flush().await
         };
         if let Ok(Ok(())) = tokio::time::timeout(HAND_OVER, rest).await {
@@ -101,17 +103,21 @@ impl Switch {
         headers
     }
 
-    /// Its bytes.
-    fn head(&self) -> Vec<u8> {
-        let mut head = Vec::with_capacity(256);
-        head.extend_from_slice(BEGIN);
-        head.extend_from_slice(&self.key);
+    /// Writes its bytes, of which there are 2 KiB at most. Returns how many.
+    fn write_to(&self, scratch: &mut [u8]) -> usize {
+        let mut len = 0;
+        let mut put = |part: &[u8]| {
+            scratch[len..len + part.len()].copy_from_slice(part);
+            len += part.len();
+        };
+        put(BEGIN);
+        put(&self.key);
         for (name, value) in self.others() {
             for part in [b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()] {
-                head.extend_from_slice(part);
+                put(part);
             }
         }
-        head.extend_from_slice(b"\r\n\r\n");
-        head
+        put(b"\r\n\r\n");
+        len
     }
 }

@@ -6,10 +6,9 @@
 //! need not be wrong; it is left to hyper to say.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::base::fields::Fields;
+use crate::base::fields::{Field, Fields};
 
 /// The most lines that are looked at here; browsers send under twenty.
 const LINES_MAX: usize = 64;
@@ -67,6 +66,8 @@ struct Piece {
 struct Line {
     name: Piece,
     value: Piece,
+    /// The one that it is of those that anybody looks at.
+    field: Option<Field>,
 }
 
 /// See the module.
@@ -78,9 +79,6 @@ pub struct Head {
     target: Piece,
     path_len: u16,
     lines: Vec<Line>,
-    /// Which lengths names have, a bit for each, modulo 64. Most of the fields that are asked for are not
-    /// there, and their lengths are not either.
-    name_lens: u64,
 }
 
 impl Head {
@@ -94,10 +92,9 @@ impl Head {
         };
         let path = bytes[target.range()].iter().position(|&byte| byte == b'?');
         let path_len = path.map_or(target.len, |len| len as u16);
-        let name_lens = lines.iter().fold(0, |lens, line| lens | bit(line.name.len.into()));
-        let head = Self { bytes, len, target, path_len, lines, name_lens };
-        let has_more = [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT];
-        match head.has(&UPGRADE) && !has_more.iter().any(|name| head.has(name)) {
+        let head = Self { bytes, len, target, path_len, lines };
+        let has_more = [Field::ContentLength, Field::TransferEncoding, Field::Expect];
+        match head.has(Field::Upgrade) && !has_more.into_iter().any(|field| head.has(field)) {
             true => Ok(head),
             false => Err(head.bytes),
         }
@@ -130,11 +127,6 @@ impl Head {
     }
 }
 
-/// Of a length, in [`Head::name_lens`].
-fn bit(len: usize) -> u64 {
-    1 << (len % 64)
-}
-
 impl Piece {
     fn range(self) -> std::ops::Range<usize> {
         usize::from(self.at)..usize::from(self.at) + usize::from(self.len)
@@ -142,15 +134,9 @@ impl Piece {
 }
 
 impl Fields for Head {
-    fn all<'f>(&'f self, name: &'f HeaderName) -> impl Iterator<Item = &'f [u8]> {
-        let name = name.as_str().as_bytes();
-        let is_named = move |line: &&Line| {
-            usize::from(line.name.len) == name.len()
-                && self.bytes[line.name.range()].eq_ignore_ascii_case(name)
-        };
-        let may_be_there = self.name_lens & bit(name.len()) != 0;
-        let lines = if may_be_there { &*self.lines } else { &[] };
-        lines.iter().filter(is_named).map(|line| &self.bytes[line.value.range()])
+    fn all(&self, field: Field) -> impl Iterator<Item = &[u8]> {
+        let lines = self.lines.iter().filter(move |line| line.field == Some(field));
+        lines.map(|line| &self.bytes[line.value.range()])
     }
 
     fn to_map(&self) -> HeaderMap {
@@ -193,7 +179,8 @@ fn lines(bytes: &[u8], lines_max: usize) -> Option<(Piece, Vec<Line>, usize)> {
             return None;
         }
         let value = trimmed(bytes, name_end + 1, value_end);
-        lines.push(Line { name: piece(at, name_end), value });
+        let field = Field::of(&bytes[at..name_end]);
+        lines.push(Line { name: piece(at, name_end), value, field });
         at = value_end + 2;
     }
 }
@@ -239,7 +226,7 @@ mod tests {
         let head = head(&format!("{PLAIN}\u{1}\u{2}")).unwrap();
         assert_eq!((head.path(), head.query()), ("/ws", Some("channel=a")));
         assert_eq!(head.to_map().len(), 5);
-        let cookies: Vec<_> = head.all(&http::header::COOKIE).collect();
+        let cookies: Vec<_> = head.all(Field::Cookie).collect();
         assert_eq!(cookies, [b"a=1", b"b=2"]);
         assert_eq!(head.rest(), "\u{1}\u{2}");
     }
@@ -266,9 +253,6 @@ mod tests {
             ("x: \u{e4}:", "\u{e4}:"),
         ] {
             let head = head(&PLAIN.replace("Host: a", line)).unwrap();
-            let name = HeaderName::from_static("x");
-            let found = head.single(&name).unwrap();
-            assert_eq!(found, value.as_bytes(), "{line:?}");
             assert_eq!(head.to_map()["x"].as_bytes(), value.as_bytes(), "{line:?}");
         }
     }
@@ -334,6 +318,9 @@ mod tests {
             for line in &*parsed.headers {
                 let name = HeaderName::from_bytes(line.name.as_bytes()).unwrap();
                 map.append(name, HeaderValue::from_bytes(line.value).unwrap());
+            }
+            for field in Field::ALL {
+                prop_assert!(head.all(field).eq(map.all(field)), "{:?}", field);
             }
             prop_assert_eq!(head.to_map(), map);
             prop_assert_eq!(head.rest(), &text.as_bytes()[len..]);

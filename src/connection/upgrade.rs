@@ -29,6 +29,9 @@ use crate::protocol::{Form, WireFormat};
 /// written by then or never: 101 is under 200 bytes.
 pub(super) const HAND_OVER: Duration = Duration::from_secs(5);
 
+/// The longest subprotocol that is selected, in bytes.
+const PROTOCOL_BYTES_MAX: usize = 1_024;
+
 /// What a connection holds for as long as it lives, whatever it becomes: a place among those that one
 /// address may have, say. As an extension of a request it goes over to the session ([`upgrade`]).
 #[derive(Clone, Debug)]
@@ -140,11 +143,11 @@ impl Accept {
         self
     }
 
-    /// The subprotocol to select, one of those it offered.
+    /// The subprotocol to select, one of those it offered. None is selected if that has more than 1 KiB.
     #[must_use]
     #[inline]
     pub fn protocol(mut self, protocol: HeaderValue) -> Self {
-        self.protocol = Some(protocol);
+        self.protocol = Some(protocol).filter(|protocol| protocol.len() <= PROTOCOL_BYTES_MAX);
         self
     }
 

@@ -18,9 +18,9 @@
 //!
 //! **A header that breaks the grammar** fails the handshake, as RFC 6455 section 9.1 demands.
 
-use http::{HeaderValue, header::SEC_WEBSOCKET_EXTENSIONS};
+use http::HeaderValue;
 
-use crate::base::fields::Fields;
+use crate::base::fields::{Field, Fields};
 
 use super::handshake::is_token_char;
 
@@ -106,7 +106,7 @@ pub(crate) struct Malformed;
 /// if there is none. All of the header has to be in order, whatever is chosen.
 pub(crate) fn negotiate(fields: &impl Fields) -> Result<Option<Deflate>, Malformed> {
     let mut chosen = None;
-    for line in fields.all(&SEC_WEBSOCKET_EXTENSIONS) {
+    for line in fields.all(Field::SecWebSocketExtensions) {
         let mut rest = Rest(line);
         while rest.skip_to_element() {
             let offer = element(&mut rest)?;

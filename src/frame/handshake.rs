@@ -7,11 +7,11 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderName, Method, StatusCode, Version, header, request::Parts};
+use http::{Method, StatusCode, Version, request::Parts};
 use sha1::{Digest, Sha1};
 
 use super::extensions::{self, Deflate};
-use crate::base::fields::Fields;
+use crate::base::fields::{Field, Fields};
 
 /// RFC 6455 section 1.3.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -128,22 +128,22 @@ pub fn check(parts: &Parts) -> Result<Handshake, HandshakeError> {
 /// # Errors
 /// The first rule that it breaks.
 pub(crate) fn check_fields(fields: &impl Fields) -> Result<Handshake, HandshakeError> {
-    if fields.single(&header::HOST).is_none_or(<[u8]>::is_empty) {
+    if fields.single(Field::Host).is_none_or(<[u8]>::is_empty) {
         return Err(HandshakeError::Host);
     }
     if has_body(fields) {
         return Err(HandshakeError::Body);
     }
-    if !fields.lists(&header::UPGRADE, b"websocket") {
+    if !fields.lists(Field::Upgrade, b"websocket") {
         return Err(HandshakeError::Upgrade);
     }
-    if !fields.lists(&header::CONNECTION, b"upgrade") {
+    if !fields.lists(Field::Connection, b"upgrade") {
         return Err(HandshakeError::Connection);
     }
-    if fields.single(&header::SEC_WEBSOCKET_VERSION) != Some(b"13") {
+    if fields.single(Field::SecWebSocketVersion) != Some(b"13") {
         return Err(HandshakeError::Version);
     }
-    let key = fields.single(&header::SEC_WEBSOCKET_KEY);
+    let key = fields.single(Field::SecWebSocketKey);
     let key = key.filter(|key| is_key(key)).ok_or(HandshakeError::Key)?;
     let protocols = protocols(fields)?;
     let deflate = extensions::negotiate(fields).map_err(|_| HandshakeError::Extensions)?;
@@ -153,16 +153,15 @@ pub(crate) fn check_fields(fields: &impl Fields) -> Result<Handshake, HandshakeE
 /// Whether there is a body, or doubt about it: RFC 9112 section 6.3 has three ways to say how long
 /// it is, and a request smuggler needs two parsers that prefer different ones.
 fn has_body(fields: &impl Fields) -> bool {
-    fields.has(&header::TRANSFER_ENCODING)
-        || (fields.has(&header::CONTENT_LENGTH)
-            && fields.single(&header::CONTENT_LENGTH) != Some(b"0"))
+    fields.has(Field::TransferEncoding)
+        || (fields.has(Field::ContentLength) && fields.single(Field::ContentLength) != Some(b"0"))
 }
 
 /// The elements of a list header over all of its lines, without those that are empty (RFC 9110
 /// section 5.6.1).
-fn elements<'a>(fields: &'a impl Fields, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+fn elements(fields: &impl Fields, field: Field) -> impl Iterator<Item = &[u8]> {
     fields
-        .all(name)
+        .all(field)
         .flat_map(|line| line.split(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|element| !element.is_empty())
@@ -189,7 +188,7 @@ fn accept(key: &[u8]) -> [u8; ACCEPT_LEN] {
 }
 
 fn protocols(fields: &impl Fields) -> Result<Vec<String>, HandshakeError> {
-    elements(fields, &header::SEC_WEBSOCKET_PROTOCOL)
+    elements(fields, Field::SecWebSocketProtocol)
         .map(|element| match std::str::from_utf8(element) {
             Ok(token) if element.iter().all(|&byte| is_token_char(byte)) => Ok(token.to_owned()),
             _ => Err(HandshakeError::Protocol),

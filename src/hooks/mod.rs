@@ -21,6 +21,23 @@
 //! | [`ask`] | one question and its answer |
 //! | [`connect`] | what the one about connecting says, and what its answer allows |
 //! | [`teller`] | sends the events, in order, until they are taken |
+//!
+//! # State
+//! `setup`: the settings, and the clients for them. `uses`: what of the settings is looked at for each
+//! session that begins or ends.
+//!
+//! # Who may touch what
+//! Whoever reads the configuration again stores `setup`, then `uses`; anybody loads.
+//!
+//! # Orderings
+//! | location | writer | reader | order | pairs with |
+//! |---|---|---|---|---|
+//! | `setup` | a reload | whoever asks or tells | `ArcSwap` | a question goes by the old ones or the new ones, whole |
+//! | `uses` | a reload | whoever begins or ends a session | Relaxed | nothing: whoever finds that something is asked or told looks at `setup` |
+//!
+//! # Races considered
+//! - *A session begins between the two stores*: it is asked about, or is not, by the old settings. Asked with the
+//!   new ones, where there is no address any more, it is refused as when nobody answers.
 
 mod ask;
 mod breaker;
@@ -31,6 +48,7 @@ mod signature;
 mod teller;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use arc_swap::ArcSwap;
 use base64::Engine as _;
@@ -58,6 +76,8 @@ pub struct Hooks {
 #[derive(Debug)]
 struct Shared {
     setup: ArcSwap<Setup>,
+    /// A bit for each [`EventKind`] that is told, and [`ASKED_TO_CONNECT`].
+    uses: AtomicU8,
     breakers: [Breaker; 3],
     counters: HookCounters,
     queue: Queue,
@@ -94,6 +114,7 @@ impl Hooks {
         let queue = Queue::new(settings.events_queue_max);
         warn_of_what_is_exposed(&settings);
         let shared = Shared {
+            uses: AtomicU8::new(uses(&settings)),
             setup: ArcSwap::from_pointee(Setup::new(settings)?),
             breakers: Default::default(),
             counters: HookCounters::default(),
@@ -110,7 +131,9 @@ impl Hooks {
     pub fn set(&self, settings: HookSettings) -> Result<(), TlsError> {
         if self.shared.setup.load().settings != settings {
             warn_of_what_is_exposed(&settings);
+            let uses = uses(&settings);
             self.shared.setup.store(Arc::new(Setup::new(settings)?));
+            self.shared.uses.store(uses, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -119,6 +142,16 @@ impl Hooks {
     pub fn teller(&self) -> Teller {
         Teller::new(self.shared.clone())
     }
+}
+
+/// See [`Shared`].
+const ASKED_TO_CONNECT: u8 = 0x80;
+
+/// See [`Shared`].
+fn uses(settings: &HookSettings) -> u8 {
+    let connects = if settings.connect_url.is_some() { ASKED_TO_CONNECT } else { 0 };
+    let told = settings.told().iter().fold(0, |bits, kind| bits | kind.bit());
+    connects | told
 }
 
 fn warn_of_what_is_exposed(settings: &HookSettings) {
@@ -131,7 +164,7 @@ fn warn_of_what_is_exposed(settings: &HookSettings) {
 
 impl Application for Hooks {
     fn decides_connects(&self) -> bool {
-        self.shared.setup.load().settings.connect_url.is_some()
+        self.shared.uses.load(Ordering::Relaxed) & ASKED_TO_CONNECT != 0
     }
 
     fn connect(&self, question: ConnectQuestion) -> Answering<Result<Admission, Refused>> {
@@ -174,8 +207,8 @@ impl Application for Hooks {
     }
 
     fn note(&self, event: HubEvent<'_>) {
-        let setup = self.shared.setup.load();
-        if setup.settings.tells(&event) {
+        let kind = EventKind::of(&event);
+        if self.shared.uses.load(Ordering::Relaxed) & kind.bit() != 0 {
             self.shared.queue.push(event, &self.shared.counters);
         }
     }

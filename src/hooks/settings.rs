@@ -66,6 +66,11 @@ impl EventKind {
         }
     }
 
+    /// One that no other has.
+    pub(super) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
     pub(super) fn of(event: &HubEvent<'_>) -> Self {
         match event {
             HubEvent::Connected { .. } => Self::Connected,
@@ -165,7 +170,8 @@ impl HookSettings {
         Hook::ALL.into_iter().filter_map(|hook| self.url(hook))
     }
 
-    pub(super) fn tells(&self, event: &HubEvent<'_>) -> bool {
-        self.events_url.is_some() && self.events.contains(&EventKind::of(event))
+    /// What it is told; nothing without an address for it.
+    pub(super) fn told(&self) -> &[EventKind] {
+        if self.events_url.is_some() { &self.events } else { &[] }
     }
 }

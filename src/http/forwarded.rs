@@ -6,13 +6,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderName;
-
 use super::peer::Peer;
-use crate::base::fields::Fields;
+use crate::base::fields::{Field, Fields};
 use crate::base::network::Network;
-
-static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Hops that are looked at: beyond it the nearest proxy that is not looked at counts as the client.
 const HOPS_MAX: usize = 32;
@@ -40,7 +36,7 @@ impl TrustedProxies {
         if !self.trust(peer) {
             return peer;
         }
-        let values: Vec<&[u8]> = headers.all(&FORWARDED_FOR).collect();
+        let values: Vec<&[u8]> = headers.all(Field::XForwardedFor).collect();
         let hops = values.iter().rev().flat_map(|value| value.rsplit(|&byte| byte == b','));
         let mut client = peer;
         for hop in hops.take(HOPS_MAX) {

@@ -2,13 +2,13 @@
 //!
 //! The cheap checks come first, and none of them reads a body.
 
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
-use http::{HeaderName, Request, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{Request, StatusCode};
 
 use super::answer::{Challenge, Refusal};
 use super::state::{State, StateOptions};
 use crate::auth::origin::{OriginList, host_is_loopback, origin_allowed};
-use crate::base::fields::Fields;
+use crate::base::fields::{Field, Fields};
 use crate::base::query;
 
 /// Refuses pages of other sites, and where only loopback names count those that came by another
@@ -28,11 +28,11 @@ fn check_host_and_origin(
     others: &OriginList,
 ) -> Result<(), Refusal> {
     // RFC 9112 section 3.2 wants 400 for none and for several, whoever asks.
-    if headers.all(&HOST).count() != 1 {
+    if headers.all(Field::Host).count() != 1 {
         let text = "a request needs exactly one Host (RFC 9112 3.2)";
         return Err(Refusal::bad_request(text));
     }
-    let host = text(headers, &HOST);
+    let host = text(headers, Field::Host);
     if options.loopback_only && !host.is_some_and(host_is_loopback) {
         let text = "without keys this gateway answers only to localhost, 127.0.0.1 and [::1] by \
                     name; to be reached from elsewhere it needs keys for tokens and for the API";
@@ -49,13 +49,13 @@ fn check_host_and_origin(
 /// Whether a token that the browser sent by itself counts. It does for pages of this gateway and of
 /// the origins listed by name; `*` lets any page in, but not in the name of its visitor.
 pub(super) fn trusts_cookies(options: &StateOptions, headers: &impl Fields) -> bool {
-    let host = text(headers, &HOST);
+    let host = text(headers, Field::Host);
     origin_allowed(origin(headers), host, &options.origins.named())
 }
 
 /// The origin of the page that asks; `None` if no browser does.
 fn origin<F: Fields>(headers: &F) -> Option<&[u8]> {
-    let mut origins = headers.all(&ORIGIN);
+    let mut origins = headers.all(Field::Origin);
     match (origins.next(), origins.next()) {
         (first, None) => first,
         // Two origins are none; see `origin_allowed`.
@@ -100,8 +100,8 @@ fn presented<B>(request: &Request<B>) -> Option<Vec<u8>> {
 }
 
 /// The text of a header that is there exactly once.
-fn text<'h>(headers: &'h impl Fields, name: &'h HeaderName) -> Option<&'h str> {
-    std::str::from_utf8(headers.single(name)?).ok().filter(|text| text.is_ascii())
+fn text(headers: &impl Fields, field: Field) -> Option<&str> {
+    std::str::from_utf8(headers.single(field)?).ok().filter(|text| text.is_ascii())
 }
 
 #[cfg(test)]

@@ -46,13 +46,13 @@ mod websocket;
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 
 use answer::Refusal;
 
-use crate::base::fields::Fields;
+use crate::base::fields::{Field, Fields};
 use crate::connection::{Accepted, Head};
 
 pub use admin::AdminSettings;
@@ -187,7 +187,7 @@ pub fn make_last(answer: &mut Answer) {
 }
 
 fn lists_websocket(headers: &impl Fields) -> bool {
-    headers.lists(&UPGRADE, b"websocket")
+    headers.lists(Field::Upgrade, b"websocket")
 }
 
 async fn serve(state: &Arc<State>, route: Route, request: Request<Incoming>, peer: Peer) -> Answer {

@@ -23,6 +23,7 @@
 //! | `snapshots` | holder of the duty | lanes | `ArcSwap` | stored before the publication is posted |
 //! | `seats` | whoever joins +, holder of the duty − | whoever joins | Relaxed exchange | itself: a seat is taken before its join is posted and given back after its leave, so there are never more members than seats |
 //! | `subscribers` | holder of the duty | anybody | Relaxed | nothing: a figure |
+//! | `seats_max` | whoever changes the rules | whoever joins | Relaxed | nothing: a bound that was just changed counts for the next join |
 //! | `options` | whoever changes the rules | anybody | `ArcSwap` | nothing: what is on its way goes by the old ones or the new ones, whole |
 //!
 //! # Races considered
@@ -87,6 +88,8 @@ pub(crate) struct Channel {
     subscribers: AtomicUsize,
     /// Members, and those whose join is on its way.
     seats: AtomicUsize,
+    /// How many there may be: what `options` says, where a join finds it at once.
+    seats_max: AtomicUsize,
     _place: Place,
 }
 
@@ -156,6 +159,7 @@ impl Channel {
             name,
             stream: shared.next_stream(),
             epoch,
+            seats_max: AtomicUsize::new(seats_max(&options)),
             options: Swap::new(options),
             drops: Arc::default(),
             _place: place,
@@ -181,6 +185,7 @@ impl Channel {
 
     /// What it keeps and does from now on.
     pub(crate) fn set_options(&self, options: Arc<ChannelOptions>) {
+        self.seats_max.store(seats_max(&options), Ordering::Relaxed);
         self.options.store(options);
     }
 
@@ -194,7 +199,7 @@ impl Channel {
     /// # Errors
     /// How many there are, if all are taken.
     pub(crate) fn take_seat(&self) -> Result<(), usize> {
-        let max = self.options.load_full().subscribers_max.unwrap_or(usize::MAX);
+        let max = self.seats_max.load(Ordering::Relaxed);
         let take = |taken: usize| (taken < max).then_some(taken + 1);
         let taken = self.seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         taken.map(drop).map_err(|_| max)
@@ -291,7 +296,7 @@ impl Channel {
                 state.roster.leave(usize::from(session.lane), session.id, state.number);
                 self.seats.fetch_sub(1, Ordering::Relaxed);
                 self.count(state, shared, -1);
-                self.note_presence(&session, false, state, shared);
+                self.note_presence(&session, false, &self.options.load_full(), state, shared);
                 state.stream.note_use(shared);
                 self.expire_later(state, shared);
                 self.tidy_later(state, shared);
@@ -358,17 +363,23 @@ impl Channel {
         let (id, since) = (session.id, state.number);
         state.roster.join(lane, Member { session: session.clone(), id, since });
         self.count(state, shared, 1);
-        self.note_presence(&session, true, state, shared);
-        let (joined, replay) =
-            state.stream.recover(recover, session.form, &self.options.load_full(), shared);
+        let options = self.options.load_full();
+        self.note_presence(&session, true, &options, state, shared);
+        let (joined, replay) = state.stream.recover(recover, session.form, &options, shared);
         let frame = reply.and_then(|JoinReply(make)| make(joined)).unwrap_or_default();
         if !frame.is_empty() || !replay.is_empty() {
             self.reply(session, frame, replay, false, shared);
         }
     }
 
-    fn note_presence(&self, session: &Session, is_join: bool, state: &mut State, shared: &Shared) {
-        let options = self.options.load_full();
+    fn note_presence(
+        &self,
+        session: &Session,
+        is_join: bool,
+        options: &ChannelOptions,
+        state: &mut State,
+        shared: &Shared,
+    ) {
         match (options.presence, &mut state.users, &session.user) {
             (false, users, _) => *users = None,
             // It may have been turned on while sessions were in already.
@@ -416,4 +427,8 @@ impl Channel {
         let lane = &shared.lanes[usize::from(session.lane)];
         lane.post(Item::Reply { channel: self.clone(), session, frame, replay, is_last });
     }
+}
+
+fn seats_max(options: &ChannelOptions) -> usize {
+    options.subscribers_max.unwrap_or(usize::MAX)
 }

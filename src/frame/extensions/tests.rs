@@ -7,7 +7,10 @@ use super::*;
 fn negotiate_lines(lines: &[&str]) -> Result<Option<Deflate>, Malformed> {
     let mut headers = HeaderMap::new();
     for line in lines {
-        headers.append(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        headers.append(
+            Field::SecWebSocketExtensions.name(),
+            HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+        );
     }
     negotiate(&headers)
 }
@@ -159,7 +162,7 @@ proptest! {
         let mut headers = HeaderMap::new();
         for line in lines {
             if let Ok(value) = HeaderValue::from_bytes(&line) {
-                headers.append(SEC_WEBSOCKET_EXTENSIONS, value);
+                headers.append(Field::SecWebSocketExtensions.name(), value);
             }
         }
         let _ = negotiate(&headers);

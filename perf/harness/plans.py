@@ -78,7 +78,7 @@ def scenarios(some, many, seconds, rate, peers_with_many):
              f"{some:,} sessions in 10 of 1,000 channels each, 32 in flight"),
         Plan("idle", ["fanfare", "floor", *PEERS], "idle",
              {"subscribers": many, "connect-parallel": 1, "settle": "2s", "duration": "100ms"},
-             f"{many:,} connections made one after the other, then idle", turns=3),
+             f"{many:,} connections made one after the other, then idle", turns=6),
         Plan("beside", own, "beside",
              burst(many, 32, 2 * seconds, **{"small-subscribers": 10, "small-rate": 200}),
              f"10 subscribers beside {many:,} with 32 in flight"),

@@ -43,6 +43,11 @@ pub struct HistoryOptions {
 }
 
 impl ChannelOptions {
+    /// How many subscribers it may have.
+    pub(crate) fn seats(&self) -> usize {
+        self.subscribers_max.unwrap_or(usize::MAX)
+    }
+
     /// Whether its messages say their offset where the protocol can: it keeps a history, or it may
     /// lose some and tells which.
     pub fn shows_offsets(&self) -> bool {

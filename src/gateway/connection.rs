@@ -28,11 +28,12 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
+use super::begun::{Begun, Rest};
 use super::entrance::{Arrival, Entrance};
 use super::serving::Serving;
 use crate::base::fields::Fields;
 use crate::base::limits::HttpLimits;
-use crate::connection::{Accepted, First, Head, Permit, Requests, Stream, StrictStream};
+use crate::connection::{First, Permit, Requests, StrictStream};
 use crate::http::{
     self, Answer, ConnectionRefused, HeadRefused, Peer, State, StateOptions, TakeOver, TakenOver,
 };
@@ -140,89 +141,6 @@ pub(super) fn serve_now(
     }
 }
 
-/// A connection that has sent something.
-struct Begun {
-    serving: Serving,
-    caller: Caller,
-    stream: Stream,
-    began: Instant,
-}
-
-/// What is left to do for it.
-enum Rest {
-    /// It is a session, or it is over.
-    Nothing,
-    /// The answer that makes a session of it was not taken at once.
-    Write(Pin<Box<dyn Future<Output = ()> + Send>>),
-    /// Somebody has to be asked whether it may be a session.
-    Ask(Begun, Head, Peer, Option<Permit>),
-    /// It is HTTP. This was read; and the answer to that, if there is one already.
-    Http(Begun, Bytes, Option<Answer>),
-}
-
-impl Begun {
-    fn new(serving: Serving, arrival: Arrival, entrance: Arc<Entrance>) -> Self {
-        let Arrival { stream, peer, began, permit, .. } = arrival;
-        Self { serving, caller: Caller { peer, permit, entrance }, stream, began }
-    }
-
-    /// Makes a session of it, if that is what was asked for first, it may be one, and nobody has to be
-    /// asked about it. Nearly always that is so, and then there is never a future for it.
-    fn begin(self, first: First, options: &StateOptions) -> Rest {
-        let head = match first {
-            First::Upgrade(head) => head,
-            First::Other(bytes) => return Rest::Http(self, bytes, None),
-        };
-        if !http::asks_for_websocket(&head, self.caller.entrance.serves) {
-            return Rest::Http(self, head.into_bytes(), None);
-        }
-        let (peer, admitted) = self.caller.admit(options, &head, || true);
-        let state = self.caller.entrance.door.state();
-        let permit = match admitted {
-            Ok(permit) => permit,
-            Err(why) => {
-                let answer = http::refuse_client(state, why);
-                return self.refused(head, answer);
-            }
-        };
-        match http::accept_at_once(state, options, &head, peer) {
-            Some(Ok(accepted)) => self.become_session(accepted, permit, head),
-            Some(Err(answer)) => self.refused(head, *answer),
-            None => Rest::Ask(self, head, peer, permit),
-        }
-    }
-
-    #[cold]
-    fn refused(self, head: Head, answer: Answer) -> Rest {
-        Rest::Http(self, head.into_bytes(), Some(answer))
-    }
-
-    fn become_session(self, mut accepted: Accepted, permit: Option<Permit>, head: Head) -> Rest {
-        let Self { serving, caller, stream, .. } = self;
-        drop((serving, caller));
-        accepted.hold(permit);
-        accepted.run(stream, head.rest()).map_or(Rest::Nothing, Rest::Write)
-    }
-}
-
-impl Rest {
-    /// Does it.
-    async fn go_on(mut self) {
-        if let Self::Ask(begun, head, peer, permit) = self {
-            let state = begun.caller.entrance.door.state();
-            self = match Box::pin(http::accept(state, &head, peer)).await {
-                Ok(accepted) => begun.become_session(accepted, permit, head),
-                Err(answer) => begun.refused(head, *answer),
-            };
-        }
-        match self {
-            Self::Nothing | Self::Ask(..) => {}
-            Self::Write(written) => written.await,
-            Self::Http(begun, read, answered) => Box::pin(serve_rest(begun, read, answered)).await,
-        }
-    }
-}
-
 /// Waits until everybody is cut off.
 async fn cut(entrance: &Entrance) {
     // An error means that the gateway is gone.
@@ -231,7 +149,7 @@ async fn cut(entrance: &Entrance) {
 
 /// What is not a WebSocket from its first read on; `answered` is the answer to the first request if
 /// there is one already.
-async fn serve_rest(begun: Begun, read: Bytes, answered: Option<Answer>) {
+pub(super) async fn serve_rest(begun: Begun, read: Bytes, answered: Option<Answer>) {
     let Begun { serving, caller, stream, began } = begun;
     let mut phases = caller.entrance.door.phases();
     // The one there is counts as well.
@@ -247,11 +165,11 @@ async fn serve_rest(begun: Begun, read: Bytes, answered: Option<Answer>) {
 }
 
 /// Where requests come from.
-struct Caller {
-    peer: Peer,
+pub(super) struct Caller {
+    pub(super) peer: Peer,
     /// What the connection counts for, whatever it becomes.
-    permit: Option<Permit>,
-    entrance: Arc<Entrance>,
+    pub(super) permit: Option<Permit>,
+    pub(super) entrance: Arc<Entrance>,
 }
 
 impl Caller {
@@ -259,7 +177,7 @@ impl Caller {
     ///
     /// # Errors
     /// Why the client that a proxy names is not let in.
-    fn admit(
+    pub(super) fn admit(
         &self,
         options: &StateOptions,
         headers: &impl Fields,

@@ -3,6 +3,7 @@
 //! How it ends, once the future given to [`Gateway::serve`] is ready: see [`drain`].
 
 mod accept;
+mod begun;
 mod connection;
 mod descriptors;
 mod drain;

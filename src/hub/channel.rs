@@ -37,7 +37,6 @@
 //! - *A drainer that never gets out because others keep posting*: after [`LETTERS_PER_DRAIN`] the
 //!   duty goes to a lane, which drains as much per turn.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,7 +48,7 @@ use super::drain::Farewell;
 use super::encoded::{Encoded, Origin};
 use super::flow::ChannelFlow;
 use super::lane::Item;
-use super::letters::{Join, JoinReply, Leave, Terms};
+use super::letters::{Join, JoinReply, Leave, Question, Terms};
 use super::mailbox::{Duty, Mailbox};
 use super::prepared::Prepared;
 use super::presence::{Asked, Users, announce};
@@ -111,17 +110,6 @@ pub(crate) enum Letter {
     Expire,
 }
 
-/// A question to what a channel keeps. It must be quick: it is asked by the holder of the duty.
-pub(crate) struct Question(pub(crate) Box<Ask>);
-
-type Ask = dyn FnOnce(&mut Stream, &Shared) + Send;
-
-impl fmt::Debug for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Question(..)")
-    }
-}
-
 #[derive(Debug)]
 struct State {
     number: LetterNumber,
@@ -159,7 +147,7 @@ impl Channel {
             name,
             stream: shared.next_stream(),
             epoch,
-            seats_max: AtomicUsize::new(seats_max(&options)),
+            seats_max: AtomicUsize::new(options.seats()),
             options: Swap::new(options),
             drops: Arc::default(),
             _place: place,
@@ -185,7 +173,7 @@ impl Channel {
 
     /// What it keeps and does from now on.
     pub(crate) fn set_options(&self, options: Arc<ChannelOptions>) {
-        self.seats_max.store(seats_max(&options), Ordering::Relaxed);
+        self.seats_max.store(options.seats(), Ordering::Relaxed);
         self.options.store(options);
     }
 
@@ -427,8 +415,4 @@ impl Channel {
         let lane = &shared.lanes[usize::from(session.lane)];
         lane.post(Item::Reply { channel: self.clone(), session, frame, replay, is_last });
     }
-}
-
-fn seats_max(options: &ChannelOptions) -> usize {
-    options.subscribers_max.unwrap_or(usize::MAX)
 }

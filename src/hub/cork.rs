@@ -4,7 +4,21 @@
 //! woken by the first began its pass with that one, and the others waited for the next pass: more writes, each
 //! with less in it. With two lanes and 32 messages in flight 28 went out with a write; corked it is 32.
 //!
-//! Whoever corks must not wait for a lane before it uncorks.
+//! # State
+//! For each thread whether it is corked, and the wakers that it holds.
+//!
+//! # Who may touch what
+//! The thread alone. A waker that it holds is in no [`Inbox`](super::inbox::Inbox) any more: nobody else wakes that
+//! lane until it is uncorked, or until the lane runs and registers again.
+//!
+//! # Orderings
+//! The inbox's: what was posted is counted before its waker is taken.
+//!
+//! # Races considered
+//! - *Somebody else posts to the lane meanwhile*: the lane has something already, so they leave it to whoever was
+//!   first to wake it, as without a cork; their item waits for this thread to uncork. So whoever corks waits for
+//!   nothing and does not take long before it uncorks, and a panic uncorks too.
+//! - *The lane runs meanwhile*, woken before: it takes what is there; being woken once more costs it one look.
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
@@ -32,14 +46,19 @@ impl Cork {
     pub(crate) fn new() -> Self {
         Self { is_outer: !IS_CORKED.replace(true), _here: PhantomData }
     }
+
+    /// Ends it early, if it is the outer one.
+    pub(crate) fn uncork(&mut self) {
+        if std::mem::take(&mut self.is_outer) {
+            IS_CORKED.set(false);
+            HELD.with_borrow_mut(|held| held.drain(..).for_each(Waker::wake));
+        }
+    }
 }
 
 impl Drop for Cork {
     fn drop(&mut self) {
-        if self.is_outer {
-            IS_CORKED.set(false);
-            HELD.with_borrow_mut(|held| held.drain(..).for_each(Waker::wake));
-        }
+        self.uncork();
     }
 }
 
@@ -74,17 +93,20 @@ mod tests {
         let woken = || count.0.load(Ordering::Relaxed);
         let waker = AtomicWaker::new();
         waker.register_by_ref(&count.clone().into());
-        let outer = Cork::new();
+        let mut outer = Cork::new();
         wake(&waker);
         let inner = Cork::new();
         wake(&waker);
         drop(inner);
         assert_eq!(woken(), 0);
-        drop(outer);
+        outer.uncork();
         assert_eq!(woken(), 1);
         waker.register_by_ref(&count.clone().into());
         wake(&waker);
         assert_eq!(woken(), 2, "at once where nothing is corked");
+        let _again = Cork::new();
+        drop(outer);
+        assert!(IS_CORKED.get(), "what was uncorked early is nothing to others");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use bytes::Bytes;
 
 use super::history::Version;
 use super::session::Session;
+use super::shared::Shared;
+use super::stream::Stream;
 use crate::base::position::{Recover, StreamPosition};
 
 /// A session that comes.
@@ -43,6 +45,17 @@ pub(crate) struct JoinReply(pub(crate) Box<dyn FnOnce(Joined) -> Option<Bytes> +
 impl fmt::Debug for JoinReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JoinReply(..)")
+    }
+}
+
+/// A question to what a channel keeps. It must be quick: it is asked by the holder of the duty.
+pub(crate) struct Question(pub(crate) Box<Ask>);
+
+type Ask = dyn FnOnce(&mut Stream, &Shared) + Send;
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Question(..)")
     }
 }
 

@@ -3,9 +3,10 @@
 use tokio::sync::oneshot;
 
 use super::Hub;
-use super::channel::{Letter, Question};
+use super::channel::Letter;
 use super::encoded::Encoded;
 use super::history::Most;
+use super::letters::Question;
 use super::shared::Shared;
 use super::stream::Stream;
 use crate::base::ids::ChannelName;

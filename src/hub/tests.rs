@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::channel::{Letter, Question};
+use super::channel::Letter;
 use super::lane::Item;
+use super::letters::Question;
 use super::session::Session;
 use super::*;
 use crate::base::ids::ChannelName;

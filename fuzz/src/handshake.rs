@@ -4,7 +4,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use fanfare::base::fields::{Field, Fields as _};
 use fanfare::connection::{First, Head};
 use http::request::Parts;

@@ -21,6 +21,8 @@
 //!   at it, and the event is there at once (epoll_ctl(2)).
 //! - *An event of a writer that is gone*: its socket was taken out of the set, and its waker away, before
 //!   anybody could have closed it. A descriptor of the same number is another's, who asked for itself.
+//! - *The next writer of a session asks while the last one is about to end*: a socket can be in the set once,
+//!   so whoever asks for it has to be gone before anybody else may: before its outbox is idle.
 //! - *Woken for nothing*: a writer writes first and asks again.
 //! - *The runtime of the task is gone*: the next who waits starts another one.
 
@@ -68,6 +70,13 @@ impl Room {
     /// A writer that may have to wait.
     pub(crate) fn wait(&self) -> Wait<'_> {
         Wait { room: self, asked: None }
+    }
+
+    /// Whether nobody waits, and nothing is kept for that.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let waiting = self.0.lock();
+        waiting.members == 0 && waiting.set.is_none() && waiting.task.is_none()
     }
 
     /// The set, and somebody who looks at it.
@@ -207,11 +216,6 @@ mod tests {
         room.0.lock().wakers.len()
     }
 
-    fn is_empty(room: &Room) -> bool {
-        let waiting = room.0.lock();
-        waiting.members == 0 && waiting.set.is_none() && waiting.task.is_none()
-    }
-
     async fn until_waiting(room: &Room, count: usize) {
         while waiting(room) < count {
             tokio::task::yield_now().await;
@@ -229,7 +233,7 @@ mod tests {
         drain(&peer);
         let (written, socket) = soon(task).await;
         assert_eq!((written.unwrap(), waiting(&room)), (1, 0));
-        assert!(is_empty(&room));
+        assert!(room.is_empty());
         fill(&socket);
         let task = start(&room, socket);
         until_waiting(&room, 1).await;
@@ -265,7 +269,7 @@ mod tests {
             assert_eq!(soon(task).await.0.unwrap(), 1);
         }
         assert_eq!(waiting(&room), 0);
-        assert!(is_empty(&room));
+        assert!(room.is_empty());
     }
 
     #[test]

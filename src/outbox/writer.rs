@@ -59,7 +59,6 @@ where
     C: Fn(&Dropped),
 {
     let mut batch = VecDeque::new();
-    let mut wait = terms.room.wait();
     loop {
         match take(outbox, &mut batch, &terms) {
             Next::Write => {}
@@ -67,6 +66,9 @@ where
             Next::CloseWritten => return End::CloseWritten,
             Next::Closed => return End::Closed,
         }
+        // Over before the next look into the outbox: once that is idle the lane may start another writer, which
+        // asks for the same socket.
+        let mut wait = terms.room.wait();
         while !batch.is_empty() {
             // A reader that takes everything at once would never let others of this worker have a turn.
             consume_budget().await;
@@ -130,5 +132,57 @@ fn advance(batch: &mut VecDeque<Bytes>, mut written: usize) {
         }
         written -= first.len();
         batch.pop_front();
+    }
+}
+
+#[cfg(all(test, not(fanfare_loom)))]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Read as _;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    use super::super::queue::{Bounds, Squeeze};
+    use super::super::state::Offered;
+    use super::super::watched::Watched;
+    use super::*;
+    use crate::base::memory::Memory;
+
+    const FRAME_BYTES: usize = 64 << 10;
+    const FRAMES: usize = 40;
+
+    #[tokio::test]
+    async fn a_writer_that_looks_into_its_outbox_waits_for_no_socket() {
+        let (socket, mut peer) = UnixStream::pair().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let socket: Socket = Watched::new(socket.into()).unwrap().into();
+        let reader = std::thread::spawn(move || {
+            let mut bytes = vec![0; FRAMES * FRAME_BYTES];
+            peer.read_exact(&mut bytes).unwrap();
+        });
+        let outbox = Outbox::new();
+        assert!(!outbox.open());
+        let bounds =
+            Bounds { bytes_max: usize::MAX, frames_max: usize::MAX, squeeze: Squeeze::None };
+        let frame = Bytes::from(vec![1; FRAME_BYTES]);
+        let frames = (0..FRAMES).map(|_| (frame.clone(), None));
+        let memory: Arc<Memory> = Memory::new(usize::MAX);
+        let parked = outbox.park(None, frames, &bounds, 0, &memory);
+        assert!(matches!(parked, Offered::Taken { refused: 0, .. }));
+        let (room, looks) = (Room::default(), Cell::new(0));
+        let terms = Terms {
+            room: &room,
+            now_ms: || {
+                assert!(room.is_empty(), "another writer could not ask for the socket");
+                looks.set(looks.get() + 1);
+                0
+            },
+            age_max_ms: u64::MAX,
+            tell: |_: &Loss| None,
+            count: |_: &Dropped| {},
+        };
+        assert!(matches!(run(&outbox, &socket, terms).await, End::Idle));
+        assert!(looks.get() > FRAMES / 2, "{} looks", looks.get());
+        reader.join().unwrap();
     }
 }

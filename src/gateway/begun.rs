@@ -13,7 +13,7 @@ use super::connection::{Caller, serve_rest};
 use super::entrance::{Arrival, Entrance};
 use super::serving::Serving;
 use crate::connection::{Accepted, First, Head, Permit, Stream};
-use crate::http::{self, Answer, Peer, StateOptions};
+use crate::http::{self, Answer, Peer, StateOptions, Undecided};
 
 /// A connection that has sent something.
 pub(super) struct Begun {
@@ -23,14 +23,12 @@ pub(super) struct Begun {
     pub(super) began: Instant,
 }
 
-/// What is left to do for it.
+/// What is left to do for it, if it is not a session and not over.
 pub(super) enum Rest {
-    /// It is a session, or it is over.
-    Nothing,
     /// The answer that makes a session of it was not taken at once.
     Write(Pin<Box<dyn Future<Output = ()> + Send>>),
     /// Somebody has to be asked whether it may be a session.
-    Ask(Begun, Head, Peer, Option<Permit>),
+    Ask { begun: Begun, head: Head, peer: Peer, permit: Option<Permit>, undecided: Undecided },
     /// It is HTTP. This was read; and the answer to that, if there is one already.
     Http(Begun, Bytes, Option<Answer>),
 }
@@ -43,13 +41,13 @@ impl Begun {
 
     /// Makes a session of it, if that is what was asked for first, it may be one, and nobody has to be
     /// asked about it. Nearly always that is so, and then there is never a future for it.
-    pub(super) fn begin(self, first: First, options: &StateOptions) -> Rest {
+    pub(super) fn begin(self, first: First, options: &StateOptions) -> Option<Rest> {
         let head = match first {
             First::Upgrade(head) => head,
-            First::Other(bytes) => return Rest::Http(self, bytes, None),
+            First::Other(bytes) => return Some(Rest::Http(self, bytes, None)),
         };
         if !http::asks_for_websocket(&head, self.caller.entrance.serves) {
-            return Rest::Http(self, head.into_bytes(), None);
+            return Some(Rest::Http(self, head.into_bytes(), None));
         }
         let (peer, admitted) = self.caller.admit(options, &head, || true);
         let state = self.caller.entrance.door.state();
@@ -61,39 +59,49 @@ impl Begun {
             }
         };
         match http::accept_at_once(state, options, &head, peer) {
-            Some(Ok(accepted)) => self.become_session(accepted, permit, head),
-            Some(Err(answer)) => self.refused(head, *answer),
-            None => Rest::Ask(self, head, peer, permit),
+            Ok(Ok(accepted)) => self.become_session(accepted, permit, head),
+            Ok(Err(answer)) => self.refused(head, *answer),
+            Err(undecided) => Some(Rest::Ask { begun: self, head, peer, permit, undecided }),
         }
     }
 
     #[cold]
-    fn refused(self, head: Head, answer: Answer) -> Rest {
-        Rest::Http(self, head.into_bytes(), Some(answer))
+    fn refused(self, head: Head, answer: Answer) -> Option<Rest> {
+        Some(Rest::Http(self, head.into_bytes(), Some(answer)))
     }
 
-    fn become_session(self, mut accepted: Accepted, permit: Option<Permit>, head: Head) -> Rest {
+    fn become_session(
+        self,
+        mut accepted: Accepted,
+        permit: Option<Permit>,
+        head: Head,
+    ) -> Option<Rest> {
         let Self { serving, caller, stream, .. } = self;
         drop((serving, caller));
         accepted.hold(permit);
-        accepted.run(stream, head.rest()).map_or(Rest::Nothing, Rest::Write)
+        accepted.run(stream, head.rest()).map(Rest::Write)
     }
 }
 
 impl Rest {
     /// Does it.
-    pub(super) async fn go_on(mut self) {
-        if let Self::Ask(begun, head, peer, permit) = self {
-            let state = begun.caller.entrance.door.state();
-            self = match Box::pin(http::accept(state, &head, peer)).await {
-                Ok(accepted) => begun.become_session(accepted, permit, head),
-                Err(answer) => begun.refused(head, *answer),
-            };
-        }
-        match self {
-            Self::Nothing | Self::Ask(..) => {}
-            Self::Write(written) => written.await,
-            Self::Http(begun, read, answered) => Box::pin(serve_rest(begun, read, answered)).await,
+    pub(super) async fn go_on(self) {
+        let rest = match self {
+            Self::Ask { begun, head, peer, permit, undecided } => {
+                let state = begun.caller.entrance.door.state();
+                match Box::pin(http::accept(state, &head, peer, undecided)).await {
+                    Ok(accepted) => begun.become_session(accepted, permit, head),
+                    Err(answer) => begun.refused(head, *answer),
+                }
+            }
+            rest => Some(rest),
+        };
+        match rest {
+            None | Some(Self::Ask { .. }) => {}
+            Some(Self::Write(written)) => written.await,
+            Some(Self::Http(begun, read, answered)) => {
+                Box::pin(serve_rest(begun, read, answered)).await;
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use super::begun::{Begun, Rest};
+use super::begun::Begun;
 use super::entrance::{Arrival, Entrance};
 use super::serving::Serving;
 use crate::base::fields::Fields;
@@ -116,7 +116,7 @@ pub(super) fn serve(
         let rest = Begun::new(serving, arrival, entrance).begin(first, &options);
         drop(options);
         // Boxed: what a task may become is what it always costs.
-        if !matches!(rest, Rest::Nothing) {
+        if let Some(rest) = rest {
             Box::pin(rest.go_on()).await;
         }
     }
@@ -136,7 +136,7 @@ pub(super) fn serve_now(
         Some(Err(_)) => return,
         Some(Ok(first)) => Begun::new(serving, arrival, entrance).begin(first, options),
     };
-    if !matches!(rest, Rest::Nothing) {
+    if let Some(rest) = rest {
         tokio::spawn(rest.go_on());
     }
 }

@@ -178,19 +178,24 @@ pub(super) struct Said {
 }
 
 /// Whoever `check` lets in, after asking whom it wants asked, each once. So what decides waits for nobody,
-/// and where nobody has to be asked it is called without this.
+/// and where nobody has to be asked it is called without this. It goes on from `first`, if `check` has said
+/// that already: a token is not to be verified twice.
 pub(super) async fn ask_around<T>(
     state: &State,
     options: &StateOptions,
     peer: Peer,
+    first: Option<Box<Ask>>,
     mut check: impl FnMut(&mut Said) -> Result<T, Halt>,
 ) -> Result<T, No> {
-    let mut said = Said::default();
+    let (mut said, mut next) = (Said::default(), first);
     loop {
+        if let Some(whom) = next.take() {
+            said.note(state, options, peer, *whom).await?;
+        }
         match check(&mut said) {
             Ok(checked) => return Ok(checked),
             Err(Halt::Refused(no)) => return Err(no),
-            Err(Halt::Ask(whom)) => said.note(state, options, peer, *whom).await?,
+            Err(Halt::Ask(whom)) => next = Some(whom),
         }
     }
 }

@@ -53,7 +53,7 @@ use hyper::body::Incoming;
 use answer::Refusal;
 
 use crate::base::fields::{Field, Fields};
-use crate::connection::{Accepted, Head};
+use crate::connection::Head;
 
 pub use admin::AdminSettings;
 pub use answer::Answer;
@@ -62,6 +62,7 @@ pub use peer::{Peer, Serves};
 pub use state::{State, StateOptions};
 pub use take_over::{TakeOver, TakenOver};
 pub use tally::{ConnectionRefused, EntryRefused, HeadRefused, LISTENERS_MAX, Tally};
+pub use websocket::{Decided, Undecided};
 
 use router::{Find, Route};
 
@@ -71,34 +72,27 @@ pub fn asks_for_websocket(head: &Head, serves: Serves) -> bool {
     head.path() == Route::WebSocket.path() && serves.has(Route::WebSocket)
 }
 
-/// Makes a session of a head that came first on its connection and in one piece; `None` if somebody has to
-/// be asked whether it may be one, by [`accept`] then.
+/// Makes a session of a head that came first on its connection and in one piece, or says why not; the
+/// connection ends with that answer.
 ///
 /// # Errors
-/// The answer that says why not; the connection ends with it.
+/// Somebody has to be asked whether it may be one, by [`accept`].
 pub fn accept_at_once(
     state: &State,
     options: &StateOptions,
     head: &Head,
     peer: Peer,
-) -> Option<Result<Accepted, Box<Answer>>> {
+) -> Result<Decided, Undecided> {
     websocket::accept_at_once(state, options, head, peer)
         .map(|accepted| noted(state, accepted, peer))
 }
 
 /// The same, after asking.
-///
-/// # Errors
-/// The answer that says why not; the connection ends with it.
-pub async fn accept(state: &State, head: &Head, peer: Peer) -> Result<Accepted, Box<Answer>> {
-    noted(state, websocket::accept(state, head, peer).await, peer)
+pub async fn accept(state: &State, head: &Head, peer: Peer, undecided: Undecided) -> Decided {
+    noted(state, websocket::accept(state, head, peer, undecided).await, peer)
 }
 
-fn noted(
-    state: &State,
-    accepted: Result<Accepted, Box<Answer>>,
-    peer: Peer,
-) -> Result<Accepted, Box<Answer>> {
+fn noted(state: &State, accepted: Decided, peer: Peer) -> Decided {
     let status = accepted
         .as_ref()
         .map_or_else(|answer| answer.status(), |_| StatusCode::SWITCHING_PROTOCOLS);

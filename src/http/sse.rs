@@ -76,7 +76,7 @@ async fn decide<B>(
         let wish = Wish { transport: "sse", channels, is_default, channels_max };
         authorise(state, &options, &asked, wish, peer, said)
     };
-    let Admitted { grant, channels, .. } = ask_around(state, &options, peer, check).await?;
+    let Admitted { grant, channels, .. } = ask_around(state, &options, peer, None, check).await?;
     let accept = of_peer(Accept::new(grant).channels(channels), peer);
     let head = head(request.headers(), rand::rng().random_range(RETRY_MS));
     let mut stream =

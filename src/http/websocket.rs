@@ -11,7 +11,7 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 
 use super::admission::{
-    Admitted, Asked, Halt, Said, Wish, add_channel, ask_around, authorise, check_origin, note,
+    Admitted, Ask, Asked, Halt, Said, Wish, add_channel, ask_around, authorise, check_origin, note,
     of_peer, or_lobby, reason,
 };
 use super::answer::{Answer, Refusal};
@@ -49,49 +49,51 @@ pub(super) async fn upgrade(state: &State, request: Request<Incoming>, peer: Pee
         return *answer;
     }
     let request = Request::from_parts(parts, body);
-    let upgraded = decide(state, &(&request).into(), peer).await.and_then(|accept| {
+    let upgraded = decide(state, &(&request).into(), peer, None).await.and_then(|accept| {
         connection::upgrade(&state.hub, request, accept).map_err(|why| refused(state, &why, peer))
     });
     upgraded.map_or_else(|answer| *answer, |answer| answer.map(|_| Default::default()))
 }
 
-/// Makes a session of a head that came first and in one piece; `None` if somebody has to be asked whether
-/// it may be one.
+/// A session, or the answer that says why not.
+pub type Decided = Result<Accepted, Box<Answer>>;
+
+/// Somebody has to be asked before it is decided.
+#[derive(Debug)]
+pub struct Undecided(Box<Ask>);
+
+/// Makes a session of a head that came first and in one piece.
 ///
 /// # Errors
-/// The answer that says why not.
+/// Who has to be asked whether it may be one.
 pub(super) fn accept_at_once(
     state: &State,
     options: &StateOptions,
     head: &Head,
     peer: Peer,
-) -> Option<Result<Accepted, Box<Answer>>> {
+) -> Result<Decided, Undecided> {
     let asked = Asked { query: head.query(), fields: head };
     match check(state, options, &asked, peer, &mut Said::default()) {
-        Ok(accept) => Some(open(state, head, accept, peer)),
-        Err(Halt::Refused(no)) => Some(
-            refuse(state, options, head, peer, no)
-                .and_then(|accept| open(state, head, accept, peer)),
-        ),
-        Err(Halt::Ask(_)) => None,
+        Ok(accept) => Ok(open(state, head, accept, peer)),
+        Err(Halt::Refused(no)) => Ok(refuse(state, options, head, peer, no)
+            .and_then(|accept| open(state, head, accept, peer))),
+        Err(Halt::Ask(whom)) => Err(Undecided(whom)),
     }
 }
 
 /// The same, after asking.
-///
-/// # Errors
-/// The answer that says why not.
 pub(super) async fn accept(
     state: &State,
     head: &Head,
     peer: Peer,
-) -> Result<Accepted, Box<Answer>> {
+    Undecided(whom): Undecided,
+) -> Decided {
     check_handshake(state, || frame::check_fields(head).map(drop), peer)?;
     let asked = Asked { query: head.query(), fields: head };
-    open(state, head, decide(state, &asked, peer).await?, peer)
+    open(state, head, decide(state, &asked, peer, Some(whom)).await?, peer)
 }
 
-fn open(state: &State, head: &Head, accept: Accept, peer: Peer) -> Result<Accepted, Box<Answer>> {
+fn open(state: &State, head: &Head, accept: Accept, peer: Peer) -> Decided {
     connection::accept(&state.hub, head, accept).map_err(|why| refused(state, &why, peer))
 }
 
@@ -152,15 +154,17 @@ pub(super) fn wrong_method(state: &State, allow: &'static str, peer: Peer) -> An
     answer
 }
 
-/// Whether the request may, before it is known to be a proper handshake.
+/// Whether the request may, before it is known to be a proper handshake; `first` is who has to be asked, if
+/// that is known.
 async fn decide<F: Fields>(
     state: &State,
     asked: &Asked<'_, F>,
     peer: Peer,
+    first: Option<Box<Ask>>,
 ) -> Result<Accept, Box<Answer>> {
     let options = state.options();
     let check = |said: &mut Said| check(state, &options, asked, peer, said);
-    let checked = ask_around(state, &options, peer, check).await;
+    let checked = ask_around(state, &options, peer, first, check).await;
     checked.or_else(|no| refuse(state, &options, asked.fields, peer, no))
 }
 

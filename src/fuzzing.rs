@@ -254,18 +254,21 @@ pub enum CloseBegun {
 
 /// `outbox::state::Outbox`.
 #[derive(Debug)]
-pub struct Outbox(state::Outbox);
+pub struct Outbox {
+    outbox: state::Outbox,
+    memory: Arc<Memory>,
+}
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self(state::Outbox::new())
+        Self { outbox: state::Outbox::new(), memory: Memory::new(usize::MAX) }
     }
 }
 
 impl Outbox {
     /// As the outbox's.
     pub fn state(&self) -> OutboxState {
-        match self.0.state() {
+        match self.outbox.state() {
             State::Idle => OutboxState::Idle,
             State::Parked => OutboxState::Parked,
             State::Closing => OutboxState::Closing,
@@ -275,7 +278,7 @@ impl Outbox {
 
     /// As the outbox's.
     pub fn open(&self) -> bool {
-        self.0.open()
+        self.outbox.open()
     }
 
     /// As the outbox's.
@@ -286,8 +289,7 @@ impl Outbox {
         bounds: &Bounds,
         now_ms: u64,
     ) -> Answer {
-        let memory = Memory::new(usize::MAX);
-        self.0.park(remainder, frames.map(Into::into), &bounds.0, now_ms, &memory).into()
+        self.outbox.park(remainder, frames.map(Into::into), &bounds.0, now_ms, &self.memory).into()
     }
 
     /// As the outbox's.
@@ -297,22 +299,22 @@ impl Outbox {
         bounds: &Bounds,
         now_ms: u64,
     ) -> Answer {
-        self.0.offer(frames.map(Into::into), &bounds.0, now_ms, &Memory::new(usize::MAX)).into()
+        self.outbox.offer(frames.map(Into::into), &bounds.0, now_ms, &self.memory).into()
     }
 
     /// As the outbox's.
     pub fn offer_control(&self, frame: Bytes) -> Answer {
-        self.0.offer_control(frame, &Memory::new(usize::MAX)).into()
+        self.outbox.offer_control(frame, &self.memory).into()
     }
 
     /// As the outbox's.
     pub fn offer_behind(&self, frame: Bytes, bounds: &Bounds, now_ms: u64) -> Answer {
-        self.0.offer_behind(frame, &bounds.0, now_ms, &Memory::new(usize::MAX)).into()
+        self.outbox.offer_behind(frame, &bounds.0, now_ms, &self.memory).into()
     }
 
     /// As the outbox's.
     pub fn begin_close(&self, close: Bytes, discard: bool) -> CloseBegun {
-        match self.0.begin_close(close, discard, &Memory::new(usize::MAX)) {
+        match self.outbox.begin_close(close, discard, &self.memory) {
             Closing::Write(close) => CloseBegun::Write(close),
             Closing::Queued { dropped } => CloseBegun::Queued(dropped),
             Closing::Already => CloseBegun::Already,
@@ -321,7 +323,7 @@ impl Outbox {
 
     /// As the outbox's.
     pub fn park_close(&self, rest: Bytes) -> bool {
-        self.0.park_close(rest, &Memory::new(usize::MAX))
+        self.outbox.park_close(rest, &self.memory)
     }
 
     /// As the outbox's; adds what was too old to `dropped`.
@@ -332,7 +334,7 @@ impl Outbox {
         dropped: &mut u64,
     ) -> WriterNext {
         let mut found = Dropped::default();
-        let next = writer.taking(&mut found, |taking| self.0.take(batch, taking));
+        let next = writer.taking(&mut found, |taking| self.outbox.take(batch, taking));
         *dropped += sum(&found);
         match next {
             Next::Write => WriterNext::Write,
@@ -344,12 +346,12 @@ impl Outbox {
 
     /// As the outbox's.
     pub fn close(&self) -> bool {
-        self.0.close()
+        self.outbox.close()
     }
 
     /// As the outbox's: bytes, frames, and since when it holds up what nobody may drop.
     pub fn lag(&self) -> Option<(usize, usize, Option<u64>)> {
-        self.0.lag().map(|lag| (lag.bytes, lag.frames, lag.held_since_ms))
+        self.outbox.lag().map(|lag| (lag.bytes, lag.frames, lag.held_since_ms))
     }
 }
 

@@ -22,6 +22,10 @@ const TIGHT: Bounds = Bounds { bytes_max: 100, frames_max: 1, squeeze: Squeeze::
 /// What tells of a loss: this, and how many.
 const GAP: u8 = 100;
 
+fn memory() -> std::sync::Arc<Memory> {
+    Memory::new(usize::MAX)
+}
+
 struct Session {
     outbox: Outbox,
     socket: Mutex<Vec<u8>>,
@@ -82,15 +86,13 @@ fn deliver_within(
 ) -> Option<thread::JoinHandle<Next>> {
     let once = || std::iter::once(labelled.clone());
     match session.outbox.state() {
-        State::Parked => match session.outbox.offer(once(), bounds, 0, &Memory::new(usize::MAX)) {
+        State::Parked => match session.outbox.offer(once(), bounds, 0, &memory()) {
             Offered::Idle => session.write([labelled.0]),
             Offered::Taken { refused: 0, .. } | Offered::Closed => {}
             other => panic!("{other:?}"),
         },
         State::Idle if is_blocked => {
-            if let Offered::Taken { .. } =
-                session.outbox.park(None, once(), bounds, 0, &Memory::new(usize::MAX))
-            {
+            if let Offered::Taken { .. } = session.outbox.park(None, once(), bounds, 0, &memory()) {
                 return Some(start_writer(session));
             }
         }
@@ -188,16 +190,13 @@ fn the_close_frame_is_the_last_and_is_written_once() {
         let session = Session::open();
         let writer = deliver(&session, 1, true);
         deliver(&session, 2, false);
-        match session.outbox.begin_close(frame(CLOSE), false, &Memory::new(usize::MAX)) {
+        match session.outbox.begin_close(frame(CLOSE), false, &memory()) {
             Closing::Write(close) => session.write([close]),
             Closing::Queued { dropped } => assert_eq!(dropped, 0),
             Closing::Already => panic!("nobody else closes"),
         }
         deliver(&session, 3, false);
-        assert_eq!(
-            session.outbox.begin_close(frame(CLOSE), false, &Memory::new(usize::MAX)),
-            Closing::Already
-        );
+        assert_eq!(session.outbox.begin_close(frame(CLOSE), false, &memory()), Closing::Already);
         let end = writer.expect("the first write blocks").join().unwrap();
         assert!(matches!(end, Next::Idle | Next::CloseWritten), "{end:?}");
         assert_eq!(session.written(), [1, 2, CLOSE]);

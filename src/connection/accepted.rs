@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::io::AsyncWriteExt as _;
 
 use super::reader::{Connection, SCRATCH};
+use super::silent;
 use super::stream::Stream;
 use super::upgrade::{HAND_OVER, Permit};
 use crate::frame::{ACCEPT_LEN, Deflate};
@@ -26,7 +27,7 @@ impl Accepted {
         self.connection.hold(permit);
     }
 
-    /// Writes the 101 and goes on as a session, in a task of its own. `early` is what came behind the
+    /// Writes the 101 and goes on as a session by itself. `early` is what came behind the
     /// head. What comes back, if the socket did not take the 101 at once, has to be awaited.
     ///
     /// # Cancel safety
@@ -63,8 +64,7 @@ impl Accepted {
     fn begin(self, stream: Stream, early: Bytes) {
         let Self { mut connection, .. } = self;
         let first = connection.begin(stream.into(), early);
-        // A task of its own, as small as it can be.
-        tokio::spawn(connection.run(first));
+        silent::start(connection, first);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Floor 4: connections: from an HTTP upgrade to a session in the hub, and what the peer says.
 //!
-//! [`upgrade`] is the way in for anybody's hyper or axum program. Then one small task per
-//! connection reads ([`reader`]) and acts ([`dispatch`]); what goes out is the hub's business.
+//! [`upgrade`] is the way in for anybody's hyper or axum program. From its first word on
+//! each peer has one small task that reads ([`reader`]) and acts ([`dispatch`]), and none before ([`silent`]);
+//! what goes out is the hub's business.
 //! [`EventStream`] is for a peer that only listens. [`StrictStream`] is for whoever serves HTTP with hyper
 //! alone, as the gateway does; it reads the [`First`] head of a connection itself and may [`accept`] it.
 //!
@@ -18,6 +19,7 @@ mod framing;
 mod head;
 mod rate;
 mod reader;
+mod silent;
 mod socket;
 mod stream;
 mod strict;

@@ -1,4 +1,5 @@
-//! The reader: one small task per connection. Bytes in, events to the dispatcher.
+//! The reader: one small task per connection that has said something ([`silent`](super::silent)). Bytes
+//! in, events to the dispatcher.
 //!
 //! Bytes are read into a scratch buffer of the worker thread, so an idle connection has no buffer;
 //! bytes of an incomplete frame are kept aside by the decoder, only while it is incomplete.
@@ -143,6 +144,11 @@ impl Connection {
         self._permit = permit;
     }
 
+    /// Whether the runtime's driver wakes whoever waits to read, when it ends at the latest.
+    pub(super) fn is_watched(&self) -> bool {
+        self.session.socket().is_some_and(Socket::is_bare)
+    }
+
     pub(super) fn session(&self) -> &Arc<Session> {
         &self.session
     }
@@ -196,7 +202,8 @@ impl Connection {
         }
     }
 
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    /// Reads and acts once, or waits for the end of the session or something to read.
+    pub(super) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         self.session.reader.register(cx.waker());
         if self.session.outbox.state() == State::Closed {
             return Poll::Ready(Step::End);

@@ -15,7 +15,7 @@ use super::dispatch::{Dialect, subscribed};
 use super::head::Head;
 use super::rate::PublishRate;
 use super::reader::Connection;
-use super::socket;
+use super::{silent, socket};
 use crate::base::access::{Authoriser, Grant};
 use crate::base::disconnect::Disconnect;
 use crate::base::ids::ChannelName;
@@ -247,8 +247,8 @@ pub fn upgrade<B>(
         if let Ok(Ok(upgraded)) = tokio::time::timeout(HAND_OVER, on_upgrade).await {
             let (socket, early) = socket::from_upgraded(upgraded, send_buffer);
             let first = connection.begin(socket, early);
-            // A task of its own: this one is as large as what hyper keeps for a hand-over.
-            tokio::spawn(connection.run(first));
+            // Not in this task, which is as large as what hyper keeps for a hand-over.
+            silent::start(connection, first);
         }
     });
     let mut response = Response::new(Empty::new());

@@ -165,6 +165,11 @@ impl Socket {
         }
     }
 
+    /// Whether it is the kernel's, with nothing between it and us.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.bare().is_ok()
+    }
+
     /// Writes at least something, or waits until it can. For one writer at a time.
     pub(crate) fn poll_write<'a>(
         &'a self,

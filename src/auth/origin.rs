@@ -103,6 +103,11 @@ pub fn origin_allowed(origin: Option<&[u8]>, host: Option<&str>, listed: &Origin
 /// evil.example can have its own name resolve to 127.0.0.1 (DNS rebinding), and is then of the
 /// same origin as the `Host` it sends.
 pub fn host_is_loopback(host: &str) -> bool {
+    // As nearly everybody spells it, without taking it apart.
+    let usual = host.strip_prefix("127.0.0.1").or_else(|| host.strip_prefix("localhost"));
+    if usual.and_then(port).is_some() {
+        return true;
+    }
     let Some((host, _)) = host_and_port(host) else { return false };
     if let Some(v6) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return v6.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());
@@ -148,7 +153,7 @@ fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
         Some(bracket) => bracket + 1,
         None => find(b':').unwrap_or(text.len()),
     };
-    let (host, port) = text.split_at(host_end);
+    let (host, behind) = text.split_at(host_end);
     let is_host = match host.strip_prefix('[') {
         Some(v6) => v6.strip_suffix(']').is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
         None => {
@@ -158,14 +163,18 @@ fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         }
     };
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => None,
+    is_host.then_some((host, port(behind)?))
+}
+
+/// What stands behind a host: nothing, or `:port`. `None` if it is neither.
+fn port(text: &str) -> Option<Option<u16>> {
+    match text.strip_prefix(':') {
+        None if text.is_empty() => Some(None),
         Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
-            Some(digits.parse().ok()?)
+            digits.parse().ok().map(Some)
         }
-        _ => return None,
-    };
-    is_host.then_some((host, port))
+        _ => None,
+    }
 }
 
 fn not_default(port: Option<u16>) -> Option<u16> {
@@ -315,6 +324,9 @@ mod tests {
             ":80",
             "localhost:",
             "localhost:x",
+            "localhost:65536",
+            "127.0.0.1:80:80",
+            "127.0.0.12a",
             "localhost@evil.example",
         ] {
             assert!(!host_is_loopback(bad), "{bad}");

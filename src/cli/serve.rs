@@ -22,8 +22,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     // A thread, so not before the environment was changed. Dropped last: the end is in the log.
     let _log =
         lines.write().map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(settings.hub.lanes)
+    let runtime = scheduler(settings.hub.lanes)
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("cannot start threads: {error}")))?;
@@ -33,6 +32,17 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     runtime.shutdown_timeout(LEFTOVERS_TIMEOUT);
     ended?;
     Ok(())
+}
+
+/// A thread for each lane. One has nobody to share work with, and does without what that takes: 2 to 4 % of
+/// an accept (`perf/README.md`).
+fn scheduler(lanes: usize) -> Builder {
+    if lanes == 1 {
+        return Builder::new_current_thread();
+    }
+    let mut threads = Builder::new_multi_thread();
+    threads.worker_threads(lanes);
+    threads
 }
 
 /// Every connection is a file descriptor, and shells commonly start programs with 1,024 of them where

@@ -1,9 +1,11 @@
-//! The head of a plain upgrade, read where it came in: no map, no copy of a field.
+//! The head of a plain upgrade, read where it came in: no map, no list, no copy of a field.
 //!
 //! Taken is less than what hyper takes, and what is taken is read as hyper reads it (a fuzz target holds
 //! both side by side): `GET`, a path, HTTP/1.1, every line with CR LF, nothing before the name of a field and
 //! nothing between it and its colon, no body and nobody who waits for 100. What is not of that form
 //! need not be wrong; it is left to hyper to say.
+
+use std::iter;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,9 +14,6 @@ use crate::base::fields::{Field, Fields};
 
 /// The most lines that are looked at here; browsers send under twenty.
 const LINES_MAX: usize = 64;
-
-/// Lines that there is room for at first.
-const LINES_USUAL: usize = 16;
 
 /// How a head of this kind begins, up to its path.
 const BEGIN: &[u8] = b"GET /";
@@ -56,18 +55,26 @@ const fn mark(mut kinds: [u8; 256], bytes: &[u8], kind: u8) -> [u8; 256] {
 }
 
 /// A piece of the head.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Piece {
     at: u16,
     len: u16,
 }
 
+/// A line of a field.
 #[derive(Clone, Copy, Debug)]
 struct Line {
     name: Piece,
     value: Piece,
-    /// The one that it is of those that anybody looks at.
-    field: Option<Field>,
+}
+
+/// Where the values are that somebody looks at.
+#[derive(Clone, Copy, Debug, Default)]
+struct Filed {
+    /// By field: the value of its first line. One that is not there begins at 0.
+    firsts: [Piece; Field::ALL.len()],
+    /// By field, a bit: whether there are more lines of it.
+    more: u16,
 }
 
 /// See the module.
@@ -78,7 +85,7 @@ pub struct Head {
     /// The path, and the query with its mark if there is one.
     target: Piece,
     path_len: u16,
-    lines: Vec<Line>,
+    fields: Filed,
 }
 
 impl Head {
@@ -87,12 +94,12 @@ impl Head {
     /// # Errors
     /// The bytes, if they do not begin with a whole head of this kind.
     pub fn parse(bytes: Bytes, lines_max: usize) -> Result<Self, Bytes> {
-        let Some((target, lines, len)) = lines(&bytes, lines_max.min(LINES_MAX)) else {
+        let Some((target, fields, len)) = file(&bytes, lines_max.min(LINES_MAX)) else {
             return Err(bytes);
         };
         let path = bytes[target.range()].iter().position(|&byte| byte == b'?');
         let path_len = path.map_or(target.len, |len| len as u16);
-        let head = Self { bytes, len, target, path_len, lines };
+        let head = Self { bytes, len, target, path_len, fields };
         let has_more = [Field::ContentLength, Field::TransferEncoding, Field::Expect];
         match head.has(Field::Upgrade) && !has_more.into_iter().any(|field| head.has(field)) {
             true => Ok(head),
@@ -121,6 +128,17 @@ impl Head {
         self.bytes.split_off(self.len)
     }
 
+    /// All lines. They were looked at when the head was filed, so none is malformed.
+    fn lines(&self) -> impl Iterator<Item = Line> {
+        let target_end = usize::from(self.target.at) + usize::from(self.target.len);
+        let mut at = target_end + VERSION.len();
+        iter::from_fn(move || {
+            let (line, next) = line(&self.bytes, at)?;
+            at = next;
+            Some(line)
+        })
+    }
+
     /// Of the target, which is ASCII.
     fn text(&self, piece: Piece) -> &str {
         std::str::from_utf8(&self.bytes[piece.range()]).unwrap_or_default()
@@ -135,26 +153,58 @@ impl Piece {
 
 impl Fields for Head {
     fn all(&self, field: Field) -> impl Iterator<Item = &[u8]> {
-        let lines = self.lines.iter().filter(move |line| line.field == Some(field));
-        lines.map(|line| &self.bytes[line.value.range()])
+        let first = self.fields.first(field);
+        let of_field = move |line: &Line| Field::of(&self.bytes[line.name.range()]) == Some(field);
+        let others = self.fields.has_more(field).then(|| self.lines().filter(of_field).skip(1));
+        let others = others.into_iter().flatten().map(|line| line.value);
+        first.into_iter().chain(others).map(|value| &self.bytes[value.range()])
     }
 
     fn to_map(&self) -> HeaderMap {
-        let of = |line: &Line| {
+        let of = |line: Line| {
             let name = HeaderName::from_bytes(&self.bytes[line.name.range()]).ok()?;
             let value = HeaderValue::from_bytes(&self.bytes[line.value.range()]).ok()?;
             Some((name, value))
         };
-        let mut map = HeaderMap::with_capacity(self.lines.len());
-        for (name, value) in self.lines.iter().filter_map(of) {
+        let mut map = HeaderMap::new();
+        for (name, value) in self.lines().filter_map(of) {
             map.append(name, value);
         }
         map
     }
+
+    fn has(&self, field: Field) -> bool {
+        self.fields.first(field).is_some()
+    }
+
+    fn single(&self, field: Field) -> Option<&[u8]> {
+        let value = self.fields.first(field).filter(|_| !self.fields.has_more(field))?;
+        Some(&self.bytes[value.range()])
+    }
+}
+
+const _: () = assert!(Field::ALL.len() <= u16::BITS as usize);
+
+impl Filed {
+    fn note(&mut self, field: Field, value: Piece) {
+        let first = &mut self.firsts[field as usize];
+        match first.at {
+            0 => *first = value,
+            _ => self.more |= 1 << field as u16,
+        }
+    }
+
+    fn first(&self, field: Field) -> Option<Piece> {
+        Some(self.firsts[field as usize]).filter(|value| value.at > 0)
+    }
+
+    fn has_more(&self, field: Field) -> bool {
+        self.more & (1 << field as u16) != 0
+    }
 }
 
 /// The target, the fields and the length of a head.
-fn lines(bytes: &[u8], lines_max: usize) -> Option<(Piece, Vec<Line>, usize)> {
+fn file(bytes: &[u8], lines_max: usize) -> Option<(Piece, Filed, usize)> {
     // Positions are kept in 16 bits.
     if bytes.len() > usize::from(u16::MAX) || !bytes.starts_with(BEGIN) {
         return None;
@@ -165,24 +215,32 @@ fn lines(bytes: &[u8], lines_max: usize) -> Option<(Piece, Vec<Line>, usize)> {
         return None;
     }
     let mut at = target_end + VERSION.len();
-    let mut lines = Vec::with_capacity(LINES_USUAL);
-    loop {
-        if bytes[at..].starts_with(b"\r\n") {
-            return Some((piece(target_at, target_end), lines, at + 2));
+    let mut fields = Filed::default();
+    for _ in 0..=lines_max {
+        let Some((line, next)) = line(bytes, at) else {
+            let is_end = bytes[at..].starts_with(b"\r\n");
+            return is_end.then(|| (piece(target_at, target_end), fields, at + 2));
+        };
+        if let Some(field) = Field::of(&bytes[line.name.range()]) {
+            fields.note(field, line.value);
         }
-        let name_end = run(bytes, at, NAME);
-        if name_end == at || bytes.get(name_end) != Some(&b':') || lines.len() == lines_max {
-            return None;
-        }
-        let value_end = run(bytes, name_end + 1, VALUE);
-        if !bytes[value_end..].starts_with(b"\r\n") {
-            return None;
-        }
-        let value = trimmed(bytes, name_end + 1, value_end);
-        let field = Field::of(&bytes[at..name_end]);
-        lines.push(Line { name: piece(at, name_end), value, field });
-        at = value_end + 2;
+        at = next;
     }
+    None
+}
+
+/// The line that begins at `at`, and where the next does.
+fn line(bytes: &[u8], at: usize) -> Option<(Line, usize)> {
+    let name_end = run(bytes, at, NAME);
+    if name_end == at || bytes.get(name_end) != Some(&b':') {
+        return None;
+    }
+    let value_end = run(bytes, name_end + 1, VALUE);
+    if !bytes[value_end..].starts_with(b"\r\n") {
+        return None;
+    }
+    let value = trimmed(bytes, name_end + 1, value_end);
+    Some((Line { name: piece(at, name_end), value }, value_end + 2))
 }
 
 /// Where the bytes of this kind end that begin at `at`.

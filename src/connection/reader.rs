@@ -163,7 +163,10 @@ impl Connection {
     /// Takes the socket and what came in with the handshake. Returns what to do first.
     pub(super) fn begin(&mut self, socket: Socket, early: Bytes) -> Step {
         self.hub.attach(&self.session, socket);
-        self.take_held(early.into())
+        match early.is_empty() {
+            true => Step::Read,
+            false => self.take_held(early.into()),
+        }
     }
 
     /// Reads until the connection is over, after this step.

@@ -37,6 +37,13 @@ pub(crate) fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, str>, 
     })
 }
 
+/// Whether this key may be there, at a glance: a "no" is one.
+#[inline]
+pub(crate) fn may_have(query: Option<&str>, key: &'static str) -> bool {
+    let query = query.unwrap_or_default().as_bytes();
+    query.contains(&b'%') || query.windows(key.len()).any(|part| part == key.as_bytes())
+}
+
 /// The values of a key, in order.
 pub(crate) fn values<'a>(query: Option<&'a str>, key: &str) -> impl Iterator<Item = Cow<'a, str>> {
     pairs(query).filter(move |(name, _)| name == key).map(|(_, value)| value)
@@ -105,5 +112,16 @@ mod tests {
         assert!(single(Some("a=1&a=1"), "a").is_err());
         assert_eq!(single(Some("%61%2B=1&b=%61"), "a+").unwrap().unwrap(), "1");
         assert!(single(Some("&a=1&%61=2"), "a").is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_there_may_be_there() {
+        for with in ["token=1", "token", "a=b&token=", "%74oken=1", "a&t%6fken"] {
+            assert!(may_have(Some(with), "token"), "{with}");
+        }
+        for without in ["", "toke", "channel=to+ken&echo=1"] {
+            assert!(!may_have(Some(without), "token"), "{without}");
+        }
+        assert!(!may_have(None, "token"));
     }
 }

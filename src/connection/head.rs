@@ -139,6 +139,15 @@ impl Head {
         })
     }
 
+    /// The value of the next line of this field behind that one.
+    #[cold]
+    fn next_of(&self, field: Field, last: Piece) -> Option<Piece> {
+        let is_next = |line: &Line| {
+            line.value.at > last.at && Field::of(&self.bytes[line.name.range()]) == Some(field)
+        };
+        self.lines().find(is_next).map(|line| line.value)
+    }
+
     /// Of the target, which is ASCII.
     fn text(&self, piece: Piece) -> &str {
         std::str::from_utf8(&self.bytes[piece.range()]).unwrap_or_default()
@@ -152,12 +161,16 @@ impl Piece {
 }
 
 impl Fields for Head {
+    #[inline]
     fn all(&self, field: Field) -> impl Iterator<Item = &[u8]> {
-        let first = self.fields.first(field);
-        let of_field = move |line: &Line| Field::of(&self.bytes[line.name.range()]) == Some(field);
-        let others = self.fields.has_more(field).then(|| self.lines().filter(of_field).skip(1));
-        let others = others.into_iter().flatten().map(|line| line.value);
-        first.into_iter().chain(others).map(|value| &self.bytes[value.range()])
+        let mut next = self.fields.first(field);
+        iter::from_fn(move || {
+            let value = next.take()?;
+            if self.fields.has_more(field) {
+                next = self.next_of(field, value);
+            }
+            Some(&self.bytes[value.range()])
+        })
     }
 
     fn to_map(&self) -> HeaderMap {
@@ -194,6 +207,7 @@ impl Filed {
         }
     }
 
+    #[inline]
     fn first(&self, field: Field) -> Option<Piece> {
         Some(self.firsts[field as usize]).filter(|value| value.at > 0)
     }
@@ -299,6 +313,18 @@ mod tests {
         for target in ["/ws#a", "/ws?a=\u{e4}", "/ws?a=\"", "*", "a:80", "/a b", "/a\tb", "/<"] {
             assert!(head(&PLAIN.replace("/ws?channel=a", target)).is_none(), "{target}");
         }
+    }
+
+    #[test]
+    fn all_lines_of_a_field_are_found_in_order_wherever_they_stand() {
+        let lines = "Cookie:\r\nHost: a\r\ncookie: b=2\r\nX-Cookie: c\r\nCOOKIE: \r\nCookie: d";
+        let head = head(&PLAIN.replace("Cookie: b=2", lines)).unwrap();
+        let cookies: Vec<_> = head.all(Field::Cookie).collect();
+        assert_eq!(cookies, [&b"a=1"[..], b"", b"b=2", b"", b"d"]);
+        assert!(head.has(Field::Cookie) && head.has(Field::Host) && !head.has(Field::Origin));
+        assert_eq!((head.single(Field::Cookie), head.single(Field::Host)), (None, None));
+        assert_eq!(head.single(Field::Upgrade), Some(&b"websocket"[..]));
+        assert_eq!(head.all(Field::Origin).count(), 0);
     }
 
     #[test]

@@ -145,7 +145,10 @@ pub(crate) fn check_fields(fields: &impl Fields) -> Result<Handshake, HandshakeE
     }
     let key = fields.single(Field::SecWebSocketKey);
     let key = key.filter(|key| is_key(key)).ok_or(HandshakeError::Key)?;
-    let protocols = protocols(fields)?;
+    let protocols = match fields.has(Field::SecWebSocketProtocol) {
+        true => protocols(fields)?,
+        false => Vec::new(),
+    };
     let deflate = extensions::negotiate(fields).map_err(|_| HandshakeError::Extensions)?;
     Ok(Handshake { accept: accept(key), protocols, deflate })
 }

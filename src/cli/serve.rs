@@ -34,8 +34,8 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A thread for each lane. One has nobody to share work with, and does without what that takes: 2 to 4 % of
-/// an accept (`perf/README.md`).
+/// A thread for each lane. One has nobody to share work with, and does without what that takes: a
+/// twentieth of an accept (`perf/README.md`).
 fn scheduler(lanes: usize) -> Builder {
     if lanes == 1 {
         return Builder::new_current_thread();

@@ -41,8 +41,7 @@ pub struct Settings {
     pub auth_cookie: String,
     /// Origins that may connect besides the gateway's own.
     pub origins: OriginList,
-    /// The bounds of the hub. `lanes` is always set, and is the number of the runtime's worker
-    /// threads too.
+    /// The bounds of the hub. `lanes` is always set, and is the number of the runtime's threads too.
     pub hub: HubLimits,
     /// What channels keep and do, by name.
     pub channels: ChannelRules,

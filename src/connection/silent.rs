@@ -1,8 +1,8 @@
 //! Who listens and says nothing: without a task until there is something to read.
 //!
 //! Most connections of a fan-out have never said a word since their handshake. A task for each, which would
-//! only wait, is made, queued, polled once and kept: that was a twelfth of what an accept costs, and 112 bytes
-//! (`perf/README.md`). So what would wake the task makes it instead.
+//! only wait, is made, queued, polled once and kept: that was a twentieth of what an accept costs, and an
+//! eighth of an idle connection's memory (`perf/README.md`). So what would wake the task makes it instead.
 //!
 //! # State
 //! The connection, while nobody reads it; or that somebody has woken it, from when on a task has it for good.

@@ -1,6 +1,7 @@
 // A gateway that a test of the client starts, talks to and kills.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const SECRET = '0123456789abcdef'.repeat(4);
@@ -45,6 +46,20 @@ export class Gateway {
     await end;
     children.delete(this.child);
     return this.port;
+  }
+
+  /**
+   * As a machine that hangs. Returns when each of its threads has stopped: on a busy machine that takes a
+   * moment, in which another thread would still answer.
+   */
+  async halt() {
+    this.child.kill('SIGSTOP');
+    const threads = `/proc/${this.child.pid}/task`;
+    const runs = id => !readFileSync(`${threads}/${id}/stat`, 'utf8').includes(') T ');
+    for (const end = Date.now() + 10_000; readdirSync(threads).some(runs);) {
+      if (Date.now() > end) throw new Error('waited 10 s for the gateway to stop');
+      await new Promise(done => setTimeout(done, 1));
+    }
   }
 
   async api(method, body) {

@@ -221,7 +221,7 @@ const tests = {
     const { made, states, online } = hurriedClient(gateway.url);
     const news = subscribe(made, 'news');
     await until('a subscription', () => news.subscribed.length);
-    gateway.child.kill('SIGSTOP');
+    await gateway.halt();
     online();
     await until('a loss', () => states.some(({ reason }) => reason === 'no answer to a ping'));
     gateway.child.kill('SIGCONT');

@@ -103,6 +103,9 @@ pub fn origin_allowed(origin: Option<&[u8]>, host: Option<&str>, listed: &Origin
 /// evil.example can have its own name resolve to 127.0.0.1 (DNS rebinding), and is then of the
 /// same origin as the `Host` it sends.
 pub fn host_is_loopback(host: &str) -> bool {
+    if host.len() > BYTES_MAX {
+        return false;
+    }
     // As nearly everybody spells it, without taking it apart.
     let usual = host.strip_prefix("127.0.0.1").or_else(|| host.strip_prefix("localhost"));
     if usual.and_then(port).is_some() {
@@ -331,6 +334,8 @@ mod tests {
         ] {
             assert!(!host_is_loopback(bad), "{bad}");
         }
+        let long = |host| format!("{host}:{}80", "0".repeat(BYTES_MAX));
+        assert!(!host_is_loopback(&long("localhost")) && !host_is_loopback(&long("127.0.0.1")));
     }
 
     proptest! {

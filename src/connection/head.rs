@@ -128,10 +128,9 @@ impl Head {
         self.bytes.split_off(self.len)
     }
 
-    /// All lines. They were looked at when the head was filed, so none is malformed.
-    fn lines(&self) -> impl Iterator<Item = Line> {
-        let target_end = usize::from(self.target.at) + usize::from(self.target.len);
-        let mut at = target_end + VERSION.len();
+    /// The lines from this place on, where one begins. They were looked at when the head was filed, so none is
+    /// malformed.
+    fn lines_from(&self, mut at: usize) -> impl Iterator<Item = Line> {
         iter::from_fn(move || {
             let (line, next) = line(&self.bytes, at)?;
             at = next;
@@ -139,13 +138,12 @@ impl Head {
         })
     }
 
-    /// The value of the next line of this field behind that one.
+    /// The value of the next line of this field behind the one with that value.
     #[cold]
     fn next_of(&self, field: Field, last: Piece) -> Option<Piece> {
-        let is_next = |line: &Line| {
-            line.value.at > last.at && Field::of(&self.bytes[line.name.range()]) == Some(field)
-        };
-        self.lines().find(is_next).map(|line| line.value)
+        let line_end = run(&self.bytes, last.range().end, VALUE);
+        let is_of_field = |line: &Line| Field::of(&self.bytes[line.name.range()]) == Some(field);
+        self.lines_from(line_end + 2).find(is_of_field).map(|line| line.value)
     }
 
     /// Of the target, which is ASCII.
@@ -180,7 +178,8 @@ impl Fields for Head {
             Some((name, value))
         };
         let mut map = HeaderMap::new();
-        for (name, value) in self.lines().filter_map(of) {
+        let first = self.target.range().end + VERSION.len();
+        for (name, value) in self.lines_from(first).filter_map(of) {
             map.append(name, value);
         }
         map
@@ -317,7 +316,7 @@ mod tests {
 
     #[test]
     fn all_lines_of_a_field_are_found_in_order_wherever_they_stand() {
-        let lines = "Cookie:\r\nHost: a\r\ncookie: b=2\r\nX-Cookie: c\r\nCOOKIE: \r\nCookie: d";
+        let lines = "Cookie:\r\nHost: a\r\ncookie: b=2 \t\r\nX-Cookie: c\r\nCOOKIE: \r\nCookie: d";
         let head = head(&PLAIN.replace("Cookie: b=2", lines)).unwrap();
         let cookies: Vec<_> = head.all(Field::Cookie).collect();
         assert_eq!(cookies, [&b"a=1"[..], b"", b"b=2", b"", b"d"]);

@@ -27,7 +27,8 @@ def write(place, run, plans, peers, results):
     figures = Figures(results)
     os.makedirs(os.path.join(place, "results"), exist_ok=True)
     absent = {peer.name: peer.absent for peer in peers if peer.absent}
-    parts = ["# What Fanfare costs, beside its peers and the floor\n", machine_text(run)]
+    turns_most = max(plan.turns for plan in plans)
+    parts = ["# What Fanfare costs, beside its peers and the floor\n", machine_text(run, turns_most)]
     parts.append(WAYS.format(bytes=128))
     parts.append("## Held or missed\n")
     parts.append(rows_text(table.rows(figures, plans, absent)))
@@ -84,13 +85,13 @@ def write_readme(path, run, peers, results):
         readme.write(f"{before}{begin}\n{inside}\n{end}{after}")
 
 
-def machine_text(run):
+def machine_text(run, turns_most):
     machine = run["machine"]
     kind = "a virtual machine" if machine["virtual"] else "bare metal"
     return (
         f"{machine['date']}, commit {machine['commit']}, `{run['command']}`, "
-        f"{run['repetitions']} repetitions ({run['curve_repetitions']} for the curves, and up to four times "
-        "as many turns where a limit is near 1), "
+        f"{run['repetitions']} repetitions ({run['curve_repetitions']} for the curves, and up to "
+        f"{turns_most} times as many turns where a limit is near), "
         f"{run['seconds'] / 60:.0f} minutes.\n\n"
         f"Machine: {machine['cpu']}, {machine['cores']} cores of {kind}, {machine['memory_gib']} GiB, "
         f"Linux {machine['kernel']}, {machine['rustc']}; load average before: "

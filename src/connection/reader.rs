@@ -165,7 +165,7 @@ impl Connection {
         self.hub.attach(&self.session, socket);
         match early.is_empty() {
             true => Step::Read,
-            false => self.take_held(early.into()),
+            false => self.take(&mut Vec::from(early)),
         }
     }
 

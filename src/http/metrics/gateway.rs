@@ -122,7 +122,7 @@ pub(super) const METRICS: &[Metric] = &[
     },
     Metric {
         name: "fanfare_tasks",
-        help: "Tasks of the runtime: one per connection that has said something since it became a session, one per session that is behind, a few more.",
+        help: "Tasks of the runtime: one per connection, none for a WebSocket that has only listened, one per session that is behind, a few more.",
         kind: Kind::Gauge,
         read: |_, to| to.one(tokio::runtime::Handle::current().metrics().num_alive_tasks()),
     },

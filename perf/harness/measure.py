@@ -9,7 +9,6 @@ import sys
 import time
 
 from peers import Server, binary
-from plans import TURNS_MOST
 
 # One run takes seconds; a server that hangs must not stop the rest.
 TIMEOUT_S = 180
@@ -114,7 +113,7 @@ def run_all(plans, peers, repetitions, curve_repetitions):
             most = curve_repetitions if plan.curve else repetitions
             for name in plan.servers[::step]:
                 peer = by_name.get(name)
-                if repetition >= most * min(plan.turns, TURNS_MOST.get(name, 1)):
+                if repetition >= most * plan.turns_of(name):
                     continue
                 if peer is None or peer.absent:
                     continue

@@ -24,6 +24,9 @@ const BATCH_MIN: usize = 4;
 /// Beyond it there is nothing to be gained: a million a second.
 const BATCH_MAX: usize = 1 << 12;
 
+/// A storm is over when nobody came for so long.
+const STORM_OVER: Duration = Duration::from_millis(100);
+
 /// Ticks that the average goes over: a third of a second.
 const AVERAGE_TICKS: f64 = 64.0;
 
@@ -48,6 +51,10 @@ impl Pace {
     /// Whether one more may begin now. Counts it then.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         if self.tick_ends.is_none_or(|end| now >= end) {
+            if self.tick_ends.is_some_and(|end| now >= end + STORM_OVER) {
+                self.batch = self.start;
+                self.average = self.start as f64;
+            }
             self.tick_ends = Some(now + TICK);
             self.left = self.batch;
         }
@@ -61,16 +68,15 @@ impl Pace {
     pub(super) fn adjust(&mut self, lag: Duration, lag_max: Duration, is_wanted: bool) {
         if lag > lag_max {
             self.batch = (self.batch / 2).max(BATCH_MIN);
-        } else if lag <= lag_max / 2 && (is_wanted || self.left == 0) {
+        } else if lag <= lag_max / 2 && (is_wanted || self.is_used_up()) {
             self.batch = (self.batch + self.batch.div_ceil(4)).min(BATCH_MAX);
         }
         self.average += (self.batch as f64 - self.average) / AVERAGE_TICKS;
     }
 
-    /// The storm is over.
-    pub(super) fn reset(&mut self) {
-        let start = self.start;
-        *self = Self { start, batch: start, average: start as f64, left: start, tick_ends: None };
+    /// Whether all of the last tick have begun that may.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.left == 0
     }
 
     /// Those that begin within so long at this pace.
@@ -129,8 +135,12 @@ mod tests {
             pace.adjust(MAX * 2, MAX, true);
         }
         assert_eq!(pace.batch, BATCH_MIN);
-        pace.reset();
-        assert_eq!((0..100).filter(|_| pace.take(now)).count(), 32);
-        assert_eq!((0..100).filter(|_| pace.take(now + TICK)).count(), 32);
+        let begin = |pace: &mut Pace, at| (0..100).filter(|_| pace.take(at)).count();
+        let soon = now + TICK + STORM_OVER / 2;
+        assert_eq!(begin(&mut pace, soon), BATCH_MIN);
+        assert_eq!(begin(&mut pace, soon + STORM_OVER), BATCH_MIN);
+        let late = soon + STORM_OVER + TICK + STORM_OVER;
+        assert_eq!(begin(&mut pace, late), 32);
+        assert_eq!(begin(&mut pace, late + TICK), 32);
     }
 }

@@ -9,8 +9,10 @@
 //! begun: those that have not had their first turn yet, and the longest wait for it.
 //!
 //! # Who may touch what
-//! Whoever accepts asks to be let in. One task, the usher, lets in from the line, tick by tick, while
-//! there is one or somebody came a moment ago; else it sleeps. Each handshake tells when it has begun.
+//! Whoever accepts asks to be let in. One task, the usher, lets in from the line and sets the pace, tick by
+//! tick, while a batch is used up or somebody waits for a first turn; else it sleeps. A timer of 5 ms that
+//! runs on is set anew by the kernel for every connection that comes alone (`perf/README.md`). Each
+//! handshake tells when it has begun.
 //!
 //! # Orderings
 //! | location | writer | reader | order | pairs with |
@@ -20,7 +22,7 @@
 //!
 //! # Races considered
 //! - *Somebody joins the line while the usher falls asleep*: it is woken by a permit that stays
-//!   (`Notify::notify_one`), and looks again.
+//!   (`Notify::notify_one`), and looks again. So it is if somebody is let in then who has to wait.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -36,14 +38,14 @@ use crate::base::limits::HttpLimits;
 /// However slow it goes, the line holds so many: what one tick of a busy machine may bring.
 const LINE_MIN: usize = 512;
 
-/// Ticks without anybody after which the usher sleeps.
+/// Ticks without need after which the usher sleeps.
 const QUIET_TICKS: u32 = 20;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Turnstile<T> {
     inner: Mutex<Inner<T>>,
-    came: Notify,
+    needed: Notify,
     unbegun: AtomicUsize,
     delay_us: AtomicU64,
 }
@@ -52,8 +54,8 @@ pub(super) struct Turnstile<T> {
 struct Inner<T> {
     pace: Pace,
     line: VecDeque<T>,
-    /// Whether anybody went straight through since the last tick.
-    has_come: bool,
+    /// Whether a batch was used up since the last tick.
+    is_short: bool,
 }
 
 /// What becomes of whoever asks to be let in.
@@ -73,10 +75,10 @@ pub(super) struct LetIn(Instant);
 
 impl<T> Turnstile<T> {
     pub(super) fn new(workers: usize) -> Self {
-        let inner = Inner { pace: Pace::new(workers), line: VecDeque::new(), has_come: false };
+        let inner = Inner { pace: Pace::new(workers), line: VecDeque::new(), is_short: false };
         Self {
             inner: Mutex::new(inner),
-            came: Notify::new(),
+            needed: Notify::new(),
             unbegun: AtomicUsize::new(0),
             delay_us: AtomicU64::new(0),
         }
@@ -94,17 +96,20 @@ impl<T> Turnstile<T> {
         } else {
             return Entry::Refused(who);
         };
-        let is_first = !std::mem::replace(&mut inner.has_come, true);
+        let is_short = inner.pace.is_used_up();
+        let is_first = is_short && !std::mem::replace(&mut inner.is_short, true);
         drop(inner);
         if is_first {
-            self.came.notify_one();
+            self.needed.notify_one();
         }
         entry
     }
 
     /// Lets one in: to be told to [`begun`](Self::begun) in its first turn.
     pub(super) fn let_in(&self, now: Instant) -> LetIn {
-        self.unbegun.fetch_add(1, Ordering::Relaxed);
+        if self.unbegun.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.needed.notify_one();
+        }
         LetIn(now)
     }
 
@@ -128,17 +133,16 @@ impl<T> Turnstile<T> {
     /// Lets in those in line by `begin`, tick by tick. Never ends.
     pub(super) async fn usher(&self, lag_max: impl Fn() -> Duration, mut begin: impl FnMut(T)) {
         loop {
-            self.came.notified().await;
+            self.needed.notified().await;
             let mut quiet = 0;
             while quiet < QUIET_TICKS {
                 let due = Instant::now() + TICK;
                 tokio::time::sleep_until(due).await;
                 let lag = self.lag(due.elapsed());
-                let (batch, has_come) = self.tick(lag, lag_max());
-                quiet = if has_come { 0 } else { quiet + 1 };
+                let (batch, is_needed) = self.tick(lag, lag_max());
+                quiet = if is_needed { 0 } else { quiet + 1 };
                 batch.into_iter().for_each(&mut begin);
             }
-            self.inner.lock().pace.reset();
         }
     }
 
@@ -152,12 +156,13 @@ impl<T> Turnstile<T> {
         waited.max(unbegun)
     }
 
-    /// Those that begin in the next tick, and whether anybody has come.
+    /// Those that begin in the next tick, and whether ticks are needed.
     fn tick(&self, lag: Duration, lag_max: Duration) -> (Vec<T>, bool) {
         let mut inner = self.inner.lock();
         let is_wanted = !inner.line.is_empty();
         inner.pace.adjust(lag, lag_max, is_wanted);
-        let has_come = std::mem::take(&mut inner.has_come) || is_wanted;
+        let is_short = std::mem::take(&mut inner.is_short);
+        let is_needed = is_short || is_wanted || !lag.is_zero();
         let now = Instant::now();
         let mut batch = Vec::new();
         while !inner.line.is_empty() && inner.pace.take(now) {
@@ -166,12 +171,14 @@ impl<T> Turnstile<T> {
         if inner.line.is_empty() {
             inner.line.shrink_to(LINE_MIN);
         }
-        (batch, has_come)
+        (batch, is_needed)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -220,6 +227,34 @@ mod tests {
         straight.extend(in_line);
         assert_eq!(straight, (0..1_000).collect::<Vec<_>>());
         assert_eq!(turnstile.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_usher_sleeps_while_nobody_has_to_wait() {
+        let (turnstile, limits) = (Turnstile::new(1), HttpLimits::default());
+        let ask = || turnstile.ask((), &limits, Instant::now());
+        let ticks = Cell::new(0);
+        let usher = async |most_ms| {
+            let lag_max = || {
+                ticks.set(ticks.get() + 1);
+                Duration::from_millis(5)
+            };
+            let usher = turnstile.usher(lag_max, |()| ());
+            assert!(tokio::time::timeout(Duration::from_millis(most_ms), usher).await.is_err());
+            ticks.take()
+        };
+        assert_eq!(ask(), Entry::Begin(()));
+        assert_eq!(usher(50).await, 0);
+        // A batch is used up, or somebody stands in line, however slowly this runs.
+        while !turnstile.inner.lock().is_short {
+            ask();
+        }
+        let run = usher(1_000).await;
+        assert!((1..=QUIET_TICKS + 2).contains(&run), "{run} ticks");
+        let one = turnstile.let_in(Instant::now());
+        turnstile.begun(one);
+        let run = usher(1_000).await;
+        assert!((1..=QUIET_TICKS + 2).contains(&run), "{run} ticks");
     }
 
     #[tokio::test]

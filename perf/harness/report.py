@@ -77,7 +77,7 @@ def write_readme(path, run, peers, results):
         "",
         "![CPU a delivery, one message at a time](perf/results/lone-cpu.svg)",
         "",
-        f"Medians of {run['repetitions']} interleaved runs by `{run['command']}` on "
+        f"Medians of {run['repetitions']} interleaved turns and more by `{run['command']}` on "
         f"{machine['cpu']}, Linux {machine['kernel']}, {machine['date'][:10]}. "
         "[perf/REPORT.md](perf/REPORT.md) has everything else, the misses too.",
     ])

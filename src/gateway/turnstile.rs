@@ -159,10 +159,9 @@ impl<T> Turnstile<T> {
     /// Those that begin in the next tick, and whether ticks are needed.
     fn tick(&self, lag: Duration, lag_max: Duration) -> (Vec<T>, bool) {
         let mut inner = self.inner.lock();
-        let is_wanted = !inner.line.is_empty();
+        let is_wanted = std::mem::take(&mut inner.is_short) || !inner.line.is_empty();
         inner.pace.adjust(lag, lag_max, is_wanted);
-        let is_short = std::mem::take(&mut inner.is_short);
-        let is_needed = is_short || is_wanted || !lag.is_zero();
+        let is_needed = is_wanted || !lag.is_zero();
         let now = Instant::now();
         let mut batch = Vec::new();
         while !inner.line.is_empty() && inner.pace.take(now) {
@@ -249,8 +248,12 @@ mod tests {
         while !turnstile.inner.lock().is_short {
             ask();
         }
+        let within = || turnstile.inner.lock().pace.within(TICK);
+        let before = within();
         let run = usher(1_000).await;
         assert!((1..=QUIET_TICKS + 2).contains(&run), "{run} ticks");
+        // What was needed once is no reason for more and more.
+        assert!(within() < 2 * before, "{before} to {}", within());
         let one = turnstile.let_in(Instant::now());
         turnstile.begun(one);
         let run = usher(1_000).await;

@@ -28,6 +28,13 @@ def figure(value):
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
+def steps(most):
+    """Round values from 0 to `most` and beyond, at most seven."""
+    unit = 10.0 ** math.floor(math.log10(most))
+    step = unit * next(part for part in (0.2, 0.25, 0.5, 1, 2) if most / (unit * part) <= 6)
+    return [step * at for at in range(math.ceil(most / step) + 1)]
+
+
 def bars(title, unit, entries):
     """Horizontal bars: (label, value, whether it is Fanfare's). The scale is linear."""
     left, width, step = 190, 720, 28
@@ -49,7 +56,8 @@ def lines(title, x_name, unit, series):
     width, height, left, right, top, bottom = 720, 340, 70, 150, 60, 60
     points = [point for line in series.values() for point in line]
     least, most = min(x for x, _ in points), max(x for x, _ in points)
-    high = max(y for _, y in points) * 1.1
+    marks = steps(max(y for _, y in points))
+    high = marks[-1]
     span = math.log(most / least) or 1.0
 
     def place(x, y):
@@ -57,18 +65,21 @@ def lines(title, x_name, unit, series):
         return across, height - bottom - (height - top - bottom) * y / high
 
     parts = []
-    for part in range(5):
-        value = high * part / 4
+    for value in marks:
         _, y = place(least, value)
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="quiet" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">'
-                     f'{figure(value)}</text>')
-    taken = -100.0
+                     f'{value:g}</text>')
+    # The last one says how far it goes.
+    shown, free = set(), math.inf
+    for x in sorted({x for x, _ in points}, reverse=True):
+        if free - place(x, 0)[0] > 44:
+            shown.add(x)
+            free = place(x, 0)[0]
     for x in sorted({x for x, _ in points}):
         across, y = place(x, 0)
         parts.append(f'<line class="axis" x1="{across:.1f}" x2="{across:.1f}" y1="{y}" y2="{y + 5}"/>')
-        if across - taken > 44:
-            taken = across
+        if x in shown:
             parts.append(f'<text class="quiet" x="{across:.1f}" y="{y + 20}" '
                          f'text-anchor="middle">{x:,}</text>')
     for at, (name, line) in enumerate(series.items()):

@@ -276,7 +276,7 @@ fn table(page: &mut String, reports: &[&Report]) {
         );
         for cell in [
             thousands(report.connect.connected),
-            or_none(is_any.then(|| format!("{:.0}", report.messages.per_s))),
+            or_none(is_any.then(|| thousands(report.messages.per_s.round() as u64))),
             or_none(is_any.then(|| thousands(deliveries.per_s as u64))),
             of(report.latency_us.p50),
             of(report.latency_us.p99),

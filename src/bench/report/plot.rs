@@ -164,7 +164,8 @@ pub(super) fn bars(title: &str, bars: &[(String, f64, String)]) -> String {
 }
 
 fn shortened(name: &str) -> String {
-    const LETTERS_MAX: usize = 26;
+    // As many as there is room for in front of a bar, on paper too, where letters are larger.
+    const LETTERS_MAX: usize = 21;
     match name.char_indices().nth(LETTERS_MAX) {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.to_owned(),

@@ -56,8 +56,8 @@ def lines(title, x_name, unit, series):
     width, height, left, right, top, bottom = 720, 340, 70, 150, 60, 60
     points = [point for line in series.values() for point in line]
     least, most = min(x for x, _ in points), max(x for x, _ in points)
-    marks = steps(max(y for _, y in points))
-    high = marks[-1]
+    levels = steps(max(y for _, y in points))
+    high = levels[-1]
     span = math.log(most / least) or 1.0
 
     def place(x, y):
@@ -65,21 +65,18 @@ def lines(title, x_name, unit, series):
         return across, height - bottom - (height - top - bottom) * y / high
 
     parts = []
-    for value in marks:
+    for value in levels:
         _, y = place(least, value)
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text class="quiet" x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">'
                      f'{value:g}</text>')
-    # The last one says how far it goes.
-    shown, free = set(), math.inf
+    # From the last one, which says how far it goes, as many names as there is room for.
+    free = math.inf
     for x in sorted({x for x, _ in points}, reverse=True):
-        if free - place(x, 0)[0] > 44:
-            shown.add(x)
-            free = place(x, 0)[0]
-    for x in sorted({x for x, _ in points}):
         across, y = place(x, 0)
         parts.append(f'<line class="axis" x1="{across:.1f}" x2="{across:.1f}" y1="{y}" y2="{y + 5}"/>')
-        if x in shown:
+        if free - across > 44:
+            free = across
             parts.append(f'<text class="quiet" x="{across:.1f}" y="{y + 20}" '
                          f'text-anchor="middle">{x:,}</text>')
     for at, (name, line) in enumerate(series.items()):

@@ -44,17 +44,19 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(workers: usize) -> Self {
-        let start = (START_PER_WORKER * workers).clamp(BATCH_MIN, BATCH_MAX);
+        Self::from_start((START_PER_WORKER * workers).clamp(BATCH_MIN, BATCH_MAX))
+    }
+
+    fn from_start(start: usize) -> Self {
         Self { start, batch: start, average: start as f64, left: start, tick_ends: None }
     }
 
     /// Whether one more may begin now. Counts it then.
     pub(super) fn take(&mut self, now: Instant) -> bool {
+        if self.tick_ends.is_some_and(|end| now >= end + STORM_OVER) {
+            *self = Self::from_start(self.start);
+        }
         if self.tick_ends.is_none_or(|end| now >= end) {
-            if self.tick_ends.is_some_and(|end| now >= end + STORM_OVER) {
-                self.batch = self.start;
-                self.average = self.start as f64;
-            }
             self.tick_ends = Some(now + TICK);
             self.left = self.batch;
         }

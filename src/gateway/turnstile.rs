@@ -17,12 +17,13 @@
 //! # Orderings
 //! | location | writer | reader | order | pairs with |
 //! |---|---|---|---|---|
-//! | `unbegun` | whoever lets in +, the handshake − | usher | Relaxed | nothing: a measure |
+//! | `unbegun` | whoever lets in +, the handshake − | usher; who makes it 1 wakes the usher | Relaxed | nothing: a measure |
 //! | `delay_us` | handshakes, the usher takes it away | usher | Relaxed | nothing: a measure |
 //!
 //! # Races considered
 //! - *Somebody joins the line while the usher falls asleep*: it is woken by a permit that stays
-//!   (`Notify::notify_one`), and looks again. So it is if somebody is let in then who has to wait.
+//!   (`Notify::notify_one`), and looks again.
+//! - *Somebody is let in while the usher falls asleep*: the same, by whoever is the first that has not begun.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
